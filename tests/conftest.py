@@ -1,0 +1,60 @@
+"""Eight fake CPU devices, and a cache of the tests' own, for every test and what it starts."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+# Programs compile faster unoptimised; what launch/ starts (`child_environment`) is optimised as for a user.
+os.environ['XLA_FLAGS'] = ' '.join(
+    (
+        '--xla_force_host_platform_device_count=8',
+        '--xla_backend_optimization_level=0',
+        '--xla_llvm_disable_expensive_passes=true',
+    )
+)
+os.environ['JAX_PLATFORMS'] = 'cpu'
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope='session', autouse=True)
+def cache(tmp_path_factory):
+    """A cache folder of this session: datasets, teachers and compiled programs."""
+    folder = tmp_path_factory.mktemp('cache')
+    before = os.environ.get('JAXVISION_CACHE')
+    os.environ['JAXVISION_CACHE'] = str(folder)
+    # What several tests compile alike is compiled once, as launch/ does it.
+    import jax
+
+    jax.config.update('jax_compilation_cache_dir', str(folder / 'compilation'))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+    jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
+    yield folder
+    if before is None:
+        del os.environ['JAXVISION_CACHE']
+    else:
+        os.environ['JAXVISION_CACHE'] = before
+
+
+@pytest.fixture
+def launch():
+    """Runs a launch/ command as a user would; returns the finished process with its text."""
+
+    def start(script: str, *args: str, devices: int = 1, timeout: int = 300) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, str(ROOT / 'launch' / script), *args],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            cwd=ROOT,
+            env=child_environment(devices),
+        )
+
+    return start
+
+
+def child_environment(devices: int = 1) -> dict[str, str]:
+    return {**os.environ, 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'}
