@@ -1,0 +1,49 @@
+"""A user's own images: one sub-folder a class, of any format that OpenCV reads."""
+
+import pathlib
+
+import numpy as np
+
+from jaxvision.data import pixels
+from jaxvision.errors import UserError
+
+ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
+
+
+def read(path: str, image_size: int):
+    """Reads FOLDER/class/*.png, or FOLDER/{train,validation,test}/class/*.png where the splits are given.
+
+    Returns:
+      images uint8 [n, height, width, 3], labels int32 [n], class names, and the ids of each split.
+
+    Raises:
+      UserError: no such folder, fewer than two classes, a broken file, or images of several sizes.
+    """
+    root = pathlib.Path(path).expanduser()
+    if not path or not root.is_dir():
+        raise UserError(
+            f'data.path={path!r} is not a folder; data.name=image_folder wants one with a sub-folder a class'
+        )
+    parts = {split: root / split for split in ('train', 'validation', 'test') if (root / split).is_dir()}
+    if 'train' not in parts:
+        parts = {'train': root}
+    class_names = sorted({folder.name for part in parts.values() for folder in part.iterdir() if folder.is_dir()})
+    if len(class_names) < 2:
+        raise UserError(f'{root} has {len(class_names)} class folders; at least two are needed')
+    images, labels, official = [], [], {}
+    for split, part in parts.items():
+        first = len(labels)
+        for label, name in enumerate(class_names):
+            files = sorted(file for file in (part / name).glob('*') if file.suffix.lower() in ENDINGS)
+            for file in files:
+                try:
+                    images.append(pixels.decode(file.read_bytes(), 3, image_size))
+                except ValueError as error:
+                    raise UserError(f'{file}: {error}') from error
+                labels.append(label)
+                if images[-1].shape != images[0].shape:
+                    raise UserError(f'{file} is of another size than the images before it; set data.image_size')
+        official[split] = np.arange(first, len(labels))
+    if not len(official['train']):
+        raise UserError(f'{parts["train"]} holds no images ({", ".join(ENDINGS)})')
+    return np.stack(images), np.array(labels, np.int32), tuple(class_names), official

@@ -1,0 +1,48 @@
+"""The order of training: which examples step number `step` sees, as a pure function of (seed, step).
+
+There is no iterator to save: the step is the position. Each epoch is a permutation of its own, and the last batch of
+an epoch is filled from the next one, so that every example is seen equally often.
+"""
+
+import functools
+
+import numpy as np
+
+from jaxvision import rng
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(count: int, seed: int, epoch: int) -> np.ndarray:
+    return rng.generator(seed, 'order', epoch).permutation(count)
+
+
+def batch_ids(ids: np.ndarray, seed: int, step: int, batch_size: int) -> np.ndarray:
+    """The ids that one step sees.
+
+    Args:
+      ids: int [n], the training split.
+      seed: moves the order.
+      step: counted from 0.
+      batch_size: at most n. With batch_size == n every step sees every example (full-batch gradient descent).
+
+    Returns:
+      int32 [batch_size].
+    """
+    positions = np.arange(step * batch_size, (step + 1) * batch_size)
+    epochs, offsets = np.divmod(positions, len(ids))
+    picked = np.empty(batch_size, np.int64)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        picked[here] = _permutation(len(ids), seed, int(epoch))[offsets[here]]
+    return np.asarray(ids)[picked].astype(np.int32)
+
+
+def padded_batches(ids: np.ndarray, batch_size: int):
+    """The ids in order, in batches of one size for evaluation; the last one is padded by repeating its last id.
+
+    Yields:
+      (int32 [batch_size], number of real ones).
+    """
+    for start in range(0, len(ids), batch_size):
+        part = np.asarray(ids[start : start + batch_size], np.int32)
+        yield np.pad(part, (0, batch_size - len(part)), mode='edge'), len(part)

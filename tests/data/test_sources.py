@@ -1,0 +1,499 @@
+"""Sources: the embedded digits, generated images, folders of images, and prepared TFDS sets; all without a network."""
+
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow_datasets as tfds
+from sklearn.datasets import load_digits
+
+from jaxvision.data import sources
+from jaxvision.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError(f'a test reached for the network: {args}')
+
+    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
+    monkeypatch.setattr(socket.socket, 'connect', refuse)
+
+
+def python(code, cache):
+    """Starts a Python of its own, as a user's next run would."""
+    environment = {**os.environ, 'JAXVISION_CACHE': str(cache)}
+    return subprocess.Popen(
+        [sys.executable, '-c', code],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def one_line(info):
+    """The text of a user's error."""
+    text = str(info.value)
+    assert '\n' not in text
+    return text
+
+
+class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A TFDS set in miniature, with official parts; what differs between the tests comes with the constructor."""
+
+    VERSION = tfds.core.Version('1.0.0')
+
+    def __init__(self, *, parts, shape=(4, 4, 3), label=True, version='1.0.0', **kwargs):
+        self.parts, self.shape, self.label = parts, shape, label
+        self.VERSION = tfds.core.Version(version)
+        super().__init__(version=version, **kwargs)
+
+    def _info(self):
+        features = {'image': tfds.features.Image(shape=self.shape)}
+        if self.label:
+            features['label'] = tfds.features.ClassLabel(names=['cat', 'dog'])
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=('image', 'label') if self.label else None,
+            description='Tiny.',
+        )
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(images) for split, images in self.parts.items()}
+
+    def _generate_examples(self, images):
+        for index, image in enumerate(images):
+            encoded, png = cv2.imencode('.png', image[..., ::-1])
+            assert encoded
+            label = {'label': index % 2} if self.label else {}
+            yield index, {'image': png.tobytes(), **label}
+
+
+def colours(count, height=4, width=4, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+def prepare(folder, **kwargs):
+    tfds.disable_progress_bar()
+    Tiny(data_dir=folder, file_format='array_record', **kwargs).download_and_prepare()
+
+
+def by_pixels(images, labels):
+    """The same whatever the order: TFDS shuffles when it prepares."""
+    return sorted((image.tobytes(), int(label)) for image, label in zip(images, labels, strict=True))
+
+
+TRAIN, TEST = colours(6), colours(4, seed=1)
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+    """A TFDS folder with two versions of one set: 10.0.0 is newer than 9.0.0, though it sorts before it."""
+    folder = tmp_path_factory.mktemp('sets')
+    prepare(folder, version='9.0.0', parts={'train': TRAIN[:2]})
+    prepare(folder, version='10.0.0', parts={'train': TRAIN, 'test': TEST})
+    return folder
+
+
+# The embedded digits.
+
+
+def test_digits_are_those_of_scikit_learn(prepared):
+    source, digits = sources.load('uci_digits'), load_digits()
+    assert source.name == 'uci_digits'
+    assert source.images.shape == (1797, 8, 8, 1) and source.images.dtype == np.uint8
+    assert source.labels.dtype == np.int32
+    assert source.class_names == tuple('0123456789') and source.num_classes == 10
+    np.testing.assert_array_equal(source.official['train'], np.arange(1797))
+    assert list(source.official) == ['train']
+    original = np.rint(source.images[..., 0] * (16 / 255)).astype(np.uint8)
+    expected = digits.images.astype(np.uint8)
+    np.testing.assert_array_equal(np.rint(original * (255 / 16)), source.images[..., 0])
+    assert by_pixels(original, source.labels) == by_pixels(expected, digits.target)
+
+
+def test_second_load_is_of_the_cache_and_imports_no_tfds(prepared):
+    first = sources.load('uci_digits')
+    code = """
+import sys
+from jaxvision.data import sources
+source = sources.load('uci_digits')
+slow = {'tensorflow', 'tensorflow_datasets', 'cv2', 'sklearn', 'array_record'} & set(sys.modules)
+print(source.fingerprint, len(source.images), int(source.images.sum()), sorted(slow))
+"""
+    out = finish(python(code, prepared))
+    assert out.split(maxsplit=3) == [first.fingerprint, '1797', str(int(first.images.sum())), '[]\n']
+
+
+def test_fresh_and_cached_digits_are_equal(prepared, cache, monkeypatch):
+    cached = sources.load('uci_digits')
+    monkeypatch.setenv('JAXVISION_CACHE', str(cache))
+    fresh = sources.load('uci_digits')
+    assert fresh.fingerprint == cached.fingerprint
+    assert fresh.class_names == cached.class_names
+    np.testing.assert_array_equal(fresh.images, cached.images)
+    np.testing.assert_array_equal(fresh.labels, cached.labels)
+    np.testing.assert_array_equal(fresh.official['train'], cached.official['train'])
+    assert sorted(path.name for path in cache.iterdir()) == ['datasets', 'decoded']
+    # Nothing half done is left over.
+    assert [path.name for path in (cache / 'datasets').iterdir()] == ['uci_digits']
+    assert len(list((cache / 'decoded').iterdir())) == 1
+
+
+def test_digits_of_the_named_version_or_none(prepared, tmp_path):
+    assert sources.load('uci_digits:1.0.0').fingerprint == sources.load('uci_digits').fingerprint
+    with pytest.raises(UserError) as info:
+        sources.load('uci_digits:9.9.9')
+    assert '9.9.9' in one_line(info)
+
+
+def test_two_processes_may_prepare_the_digits_at_once(cache):
+    code = """
+from jaxvision.data import sources
+source = sources.load('uci_digits')
+print(len(source.images), source.fingerprint)
+"""
+    both = [python(code, cache) for _ in range(2)]
+    first, second = [finish(process) for process in both]
+    assert first == second and first.startswith('1797 ')
+
+
+@pytest.mark.parametrize('step', ['datasets', 'decoded'])
+def test_another_process_may_be_faster(prepared, cache, monkeypatch, step):
+    """The other one finishes between this one's last look and its renaming."""
+    expected = sources.load('uci_digits').fingerprint
+    monkeypatch.setenv('JAXVISION_CACHE', str(cache))
+    rename, beaten = os.rename, []
+
+    def late(start, end):
+        place = pathlib.Path(end)
+        ours = place.is_relative_to(cache / step) and not place.relative_to(cache / step).parts[0].startswith('tmp')
+        if ours and not beaten:
+            beaten.append(end)
+            shutil.copytree(start, end)
+        rename(start, end)
+
+    monkeypatch.setattr(os, 'rename', late)
+    assert sources.load('uci_digits').fingerprint == expected
+    assert beaten
+    assert sources.load('uci_digits').fingerprint == expected
+    assert len(list((cache / step).iterdir())) == 1
+
+
+def test_digits_may_lie_where_the_user_says(cache, tmp_path):
+    source = sources.load('uci_digits', data_dir=str(tmp_path / 'mine'))
+    assert (tmp_path / 'mine' / 'uci_digits' / '1.0.0' / 'dataset_info.json').exists()
+    assert not (cache / 'datasets').exists()
+    assert len(source.images) == 1797
+
+
+def test_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    (tmp_path / 'file').write_text('not a folder')
+    monkeypatch.setenv('JAXVISION_CACHE', str(tmp_path / 'file'))
+    with pytest.raises(UserError) as info:
+        sources.load('uci_digits')
+    assert str(tmp_path / 'file') in one_line(info)
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.setenv('JAXVISION_CACHE', str(tmp_path / 'a'))
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'b'))
+    monkeypatch.setenv('HOME', str(tmp_path / 'c'))
+    assert sources.cache_dir() == tmp_path / 'a'
+    monkeypatch.delenv('JAXVISION_CACHE')
+    assert sources.cache_dir() == tmp_path / 'b' / 'jaxvision'
+    monkeypatch.delenv('XDG_CACHE_HOME')
+    assert sources.cache_dir() == tmp_path / 'c' / '.cache' / 'jaxvision'
+
+
+# Generated images.
+
+
+@pytest.mark.parametrize(('shape', 'classes', 'examples'), [((5, 7, 3), 4, 22), ((8, 8, 1), 10, 30)])
+def test_generated_is_as_asked(shape, classes, examples):
+    source = sources.load('generated', generated_shape=shape, generated_classes=classes, generated_examples=examples)
+    assert source.name == 'generated'
+    assert source.shape == shape and source.images.shape == (examples, *shape)
+    assert source.images.dtype == np.uint8 and source.labels.dtype == np.int32
+    assert source.num_classes == classes
+    counts = np.bincount(source.labels, minlength=classes)
+    assert counts.max() - counts.min() <= 1
+    np.testing.assert_array_equal(source.official['train'], np.arange(examples))
+
+
+def test_generated_is_always_the_same_and_tells_its_kinds_apart():
+    def make(shape=(4, 4, 1), classes=3, examples=12):
+        return sources.load('generated', generated_shape=shape, generated_classes=classes, generated_examples=examples)
+
+    np.testing.assert_array_equal(make().images, make().images)
+    kinds = [make(), make(shape=(2, 8, 1)), make(classes=4), make(examples=13)]
+    assert make().fingerprint == kinds[0].fingerprint
+    assert len({kind.fingerprint for kind in kinds}) == 4
+
+
+def test_generated_classes_can_be_told_apart():
+    source = sources.load('generated', generated_shape=(6, 6, 1), generated_classes=3, generated_examples=60)
+    pixels = source.images.reshape(60, -1).astype(float)
+    means = np.stack([pixels[:30][source.labels[:30] == label].mean(axis=0) for label in range(3)])
+    nearest = np.argmin(((pixels[30:, None] - means) ** 2).sum(axis=2), axis=1)
+    assert np.mean(nearest == source.labels[30:]) > 0.9
+
+
+# A folder of images.
+
+
+def write(folder, images, mode='RGB', ending='png', **kwargs):
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, image in enumerate(images):
+        PIL.Image.fromarray(image).convert(mode).save(folder / f'{index}.{ending}', **kwargs)
+
+
+def folder_of(path, **kwargs):
+    return sources.load('image_folder', path=str(path), **kwargs)
+
+
+def test_folder_has_a_class_a_sub_folder(tmp_path):
+    images = colours(5)
+    write(tmp_path / 'dog', images[2:])
+    write(tmp_path / 'cat', images[:2])
+    (tmp_path / 'notes.txt').write_text('no class')
+    (tmp_path / 'cat' / 'Thumbs.db').write_text('no image')
+    source = folder_of(tmp_path)
+    assert source.name == 'image_folder'
+    assert source.class_names == ('cat', 'dog')
+    np.testing.assert_array_equal(source.images, images)
+    np.testing.assert_array_equal(source.labels, [0, 0, 1, 1, 1])
+    assert list(source.official) == ['train']
+
+
+def test_folder_may_define_its_splits(tmp_path):
+    images = colours(6)
+    for part, (cat, dog) in {'train': (0, 1), 'validation': (2, 3), 'test': (4, 5)}.items():
+        write(tmp_path / part / 'cat', images[cat : cat + 1])
+        write(tmp_path / part / 'dog', images[dog : dog + 1])
+    source = folder_of(tmp_path)
+    assert source.class_names == ('cat', 'dog')
+    for part, (cat, dog) in {'train': (0, 1), 'validation': (2, 3), 'test': (4, 5)}.items():
+        ids = source.official[part]
+        np.testing.assert_array_equal(source.images[ids], images[[cat, dog]])
+        np.testing.assert_array_equal(source.labels[ids], [0, 1])
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'L', 'LA', 'RGBA', 'P', '1'])
+def test_every_kind_of_png_becomes_rgb(tmp_path, mode):
+    images = colours(2)
+    write(tmp_path / 'a', images[:1], mode)
+    write(tmp_path / 'b', images[1:], mode)
+    source = folder_of(tmp_path)
+    assert source.shape == (4, 4, 3)
+    expected = [np.asarray(PIL.Image.fromarray(image).convert(mode).convert('RGB')) for image in images]
+    np.testing.assert_array_equal(source.images, expected)
+
+
+@pytest.mark.parametrize('mode', ['RGB', 'L', 'CMYK'])
+def test_every_kind_of_jpeg_becomes_rgb(tmp_path, mode):
+    images = np.empty((2, 16, 16, 3), np.uint8)  # Flat colours, which JPEG keeps.
+    images[:] = np.array([[200, 120, 40], [30, 60, 90]])[:, None, None]
+    write(tmp_path / 'a', images[:1], mode, 'JPG', quality=95)
+    write(tmp_path / 'b', images[1:], mode, 'jpeg', quality=95)
+    expected = [np.asarray(PIL.Image.fromarray(image).convert(mode).convert('RGB')) for image in images]
+    np.testing.assert_allclose(folder_of(tmp_path).images.astype(int), np.stack(expected).astype(int), atol=3)
+
+
+def test_images_of_several_sizes_are_resized_or_refused(tmp_path):
+    write(tmp_path / 'a', colours(1, 4, 4))
+    write(tmp_path / 'b', colours(1, 6, 5))
+    with pytest.raises(UserError) as info:
+        folder_of(tmp_path)
+    assert 'data.image_size' in one_line(info) and str(tmp_path / 'b' / '0.png') in str(info.value)
+    assert folder_of(tmp_path, image_size=5).images.shape == (2, 5, 5, 3)
+
+
+@pytest.mark.parametrize('broken', ['empty', 'text', 'cut'])
+def test_broken_file_is_named(tmp_path, broken):
+    write(tmp_path / 'a', colours(1, 16, 16))
+    write(tmp_path / 'b', colours(1, 16, 16))
+    file = tmp_path / 'b' / '0.png'
+    file.write_bytes({'empty': b'', 'text': b'not an image', 'cut': file.read_bytes()[:100]}[broken])
+    with pytest.raises(UserError) as info:
+        folder_of(tmp_path)
+    assert str(file) in one_line(info)
+
+
+@pytest.mark.parametrize('path', ['', 'nowhere'])
+def test_missing_folder_is_named(tmp_path, path):
+    path = path and str(tmp_path / path)
+    with pytest.raises(UserError) as info:
+        folder_of(path)
+    assert f'data.path={path!r}' in one_line(info)
+
+
+def test_one_class_is_too_few(tmp_path):
+    write(tmp_path / 'only', colours(2))
+    with pytest.raises(UserError) as info:
+        folder_of(tmp_path)
+    assert '1 class folders' in one_line(info) and str(tmp_path) in str(info.value)
+
+
+def test_folders_without_images_are_refused(tmp_path):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'b').mkdir()
+    with pytest.raises(UserError) as info:
+        folder_of(tmp_path)
+    assert 'holds no images' in one_line(info)
+
+
+def test_hidden_folders_are_no_classes(tmp_path):
+    """Jupyter leaves .ipynb_checkpoints wherever it has looked."""
+    write(tmp_path / 'a', colours(1))
+    write(tmp_path / 'b', colours(1))
+    (tmp_path / '.ipynb_checkpoints').mkdir()
+    assert folder_of(tmp_path).class_names == ('a', 'b')
+
+
+def test_fingerprint_is_of_pixels_labels_names_and_splits(tmp_path):
+    images = colours(4)
+
+    def fingerprint(name, layout):
+        for where, index in layout:
+            write(tmp_path / name / where, images[index : index + 1])
+        return folder_of(tmp_path / name).fingerprint
+
+    base = fingerprint('base', [('a', 0), ('b', 1)])
+    assert fingerprint('same', [('a', 0), ('b', 1)]) == base
+    others = [
+        fingerprint('pixels', [('a', 0), ('b', 2)]),
+        fingerprint('names', [('a', 0), ('c', 1)]),
+        fingerprint('splits', [('train/a', 0), ('test/b', 1)]),
+        fingerprint('labels', [('a', 1), ('b', 0)]),
+    ]
+    assert len({base, *others}) == 5
+
+
+# Prepared TFDS sets.
+
+
+def test_prepared_set_loads_by_name_at_its_newest_version(tiny):
+    source = sources.load('tiny', data_dir=str(tiny))
+    assert source.name == 'tiny' and source.class_names == ('cat', 'dog')
+    assert sorted(source.official) == ['test', 'train']
+    for part, images in (('train', TRAIN), ('test', TEST)):
+        ids = source.official[part]
+        assert by_pixels(source.images[ids], source.labels[ids]) == by_pixels(images, np.arange(len(images)) % 2)
+
+
+def test_prepared_set_loads_by_version(tiny):
+    assert len(sources.load('tiny:9.0.0', data_dir=str(tiny)).images) == 2
+    assert len(sources.load('tiny:10.0.0', data_dir=str(tiny)).images) == 10
+
+
+def test_prepared_set_loads_by_config(tiny, tmp_path):
+    shutil.copytree(tiny / 'tiny' / '9.0.0', tmp_path / 'tiny' / 'small' / '1.0.0')
+    assert len(sources.load('tiny/small', data_dir=str(tmp_path)).images) == 2
+    assert len(sources.load('tiny/small:1.0.0', data_dir=str(tmp_path)).images) == 2
+
+
+def test_environment_says_where_tfds_sets_lie(tiny, monkeypatch):
+    monkeypatch.setenv('TFDS_DATA_DIR', str(tiny))
+    assert len(sources.load('tiny:9.0.0').images) == 2
+
+
+def test_prepared_set_is_decoded_once(tiny, monkeypatch):
+    first = sources.load('tiny', data_dir=str(tiny))
+    monkeypatch.setattr(sources, '_decode', None)
+    again = sources.load('tiny', data_dir=str(tiny))
+    np.testing.assert_array_equal(again.images, first.images)
+    np.testing.assert_array_equal(again.labels, first.labels)
+    assert {split: ids.tolist() for split, ids in again.official.items()} == {
+        split: ids.tolist() for split, ids in first.official.items()
+    }
+    assert again.fingerprint == first.fingerprint
+
+
+def test_set_that_is_prepared_anew_is_decoded_anew(tmp_path):
+    prepare(tmp_path, parts={'train': TRAIN[:2]})
+    before = sources.load('tiny', data_dir=str(tmp_path))
+    shutil.rmtree(tmp_path / 'tiny')
+    prepare(tmp_path, parts={'train': TRAIN[2:4]})
+    after = sources.load('tiny', data_dir=str(tmp_path))
+    assert after.fingerprint != before.fingerprint
+    assert by_pixels(after.images, after.labels) == by_pixels(TRAIN[2:4], [0, 1])
+
+
+def test_prepared_set_is_resized(tiny):
+    assert sources.load('tiny', data_dir=str(tiny), image_size=3).shape == (3, 3, 3)
+    assert sources.load('tiny', data_dir=str(tiny)).shape == (4, 4, 3)
+
+
+def test_prepared_images_of_several_sizes_are_resized_or_refused(tmp_path):
+    prepare(tmp_path, parts={'train': [*colours(1), *colours(1, 6, 5)]}, shape=(None, None, 3))
+    with pytest.raises(UserError) as info:
+        sources.load('tiny', data_dir=str(tmp_path))
+    assert 'data.image_size' in one_line(info) and "'tiny'" in str(info.value)
+    assert sources.load('tiny', data_dir=str(tmp_path), image_size=5).images.shape == (2, 5, 5, 3)
+
+
+def test_set_without_labels_is_refused(tmp_path):
+    prepare(tmp_path, parts={'train': TRAIN[:2]}, label=False)
+    with pytest.raises(UserError) as info:
+        sources.load('tiny', data_dir=str(tmp_path))
+    assert 'not a classification set' in one_line(info)
+
+
+def test_set_without_a_train_split_is_refused(tmp_path):
+    prepare(tmp_path, parts={'test': TEST[:2]})
+    with pytest.raises(UserError) as info:
+        sources.load('tiny', data_dir=str(tmp_path))
+    assert 'no split named train' in one_line(info)
+
+
+def test_set_in_another_file_format_is_refused(tiny, tmp_path):
+    folder = tmp_path / 'tiny' / '9.0.0'
+    shutil.copytree(tiny / 'tiny' / '9.0.0', folder)
+    info_file = folder / 'dataset_info.json'
+    described = json.loads(info_file.read_text())
+    assert described['fileFormat'] == 'array_record'
+    info_file.write_text(json.dumps({**described, 'fileFormat': 'tfrecord'}))
+    with pytest.raises(UserError) as info:
+        sources.load('tiny', data_dir=str(tmp_path))
+    assert '--file_format=array_record' in one_line(info)
+
+
+@pytest.mark.parametrize('name', ['cifar10', 'cifar10:3.0.2', 'no_such_set/config'])
+def test_set_that_is_not_prepared_is_explained_without_a_network(tiny, name):
+    with pytest.raises(UserError) as info:
+        sources.load(name, data_dir=str(tiny))
+    text = one_line(info)
+    assert 'data.data_dir' in text and str(tiny) in text and f"'{name}'" in text
+    assert f'tfds build {name.partition(":")[0]} ' in text
+    assert 'there: tiny' in text  # What is prepared.
+
+
+def test_version_that_is_not_prepared_is_explained(tiny):
+    with pytest.raises(UserError) as info:
+        sources.load('tiny:1.2.3', data_dir=str(tiny))
+    assert "'tiny:1.2.3'" in one_line(info)
+
+
+def test_nothing_prepared_anywhere_is_explained(tmp_path):
+    with pytest.raises(UserError) as info:
+        sources.load('cifar10')
+    assert str(tmp_path / 'tfds') in one_line(info) and 'there: nothing' in str(info.value)
