@@ -1,0 +1,19 @@
+"""Heads: what turns an encoder's features into outputs."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class ClassifierHead(nn.Module):
+    """One fully-connected layer from features [batch, feature] to float32 logits [batch, num_classes].
+
+    The softmax, and its temperature, belong to the loss and to evaluation: they work on logits in the log domain.
+    """
+
+    num_classes: int
+
+    @nn.compact
+    def __call__(self, features: jax.Array) -> jax.Array:
+        # In float32 whatever the encoder computes in: a bfloat16 logit has three digits.
+        return nn.Dense(self.num_classes, dtype=jnp.float32, name='logits')(features.astype(jnp.float32))

@@ -1,0 +1,114 @@
+"""Layers that the encoders share: normalisation, activation, pooling, dropout."""
+
+import math
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+NORMS = ('none', 'batch', 'layer', 'group')
+POOLS = ('max', 'average', 'none')
+ACTIVATIONS: dict[str, Callable] = {
+    'relu': nn.relu,
+    'gelu': nn.gelu,
+    'silu': nn.silu,
+    'tanh': nn.tanh,
+    'leaky_relu': nn.leaky_relu,
+}
+
+
+class Training(NamedTuple):
+    """What a network needs to know while it is trained; in evaluation it is given None instead.
+
+    Attributes:
+      dropout_rate: scalar in [0, 1); it may be traced.
+      dropout_keys: keys [batch], one an example, or None for a network without dropout.
+      axis_name: the mapped axis over which BatchNorm takes its statistics, or None for this device's batch alone.
+    """
+
+    dropout_rate: jax.Array | float = 0.0
+    dropout_keys: jax.Array | None = None
+    axis_name: str | None = None
+
+
+class Dropout(nn.Module):
+    """Drops each unit with probability `training.dropout_rate` and scales the others up; in evaluation, the identity.
+
+    Each example has a key of its own, so the mask does not depend on how the batch lies over devices; each Dropout in
+    a network draws another mask, by its path. Source: Srivastava et al., Dropout, 2014.
+    """
+
+    on: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array, training: Training | None) -> jax.Array:
+        if not self.on or training is None:
+            return x
+        if training.dropout_keys is None:
+            raise ValueError('a network with dropout is trained with Training(dropout_rate, dropout_keys)')
+        salt = zlib.crc32('/'.join(self.path).encode()) & 0x7FFFFFFF
+        keep = 1.0 - jnp.asarray(training.dropout_rate, jnp.float32)
+        draw = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, salt), keep, x.shape[1:]))
+        return jnp.where(draw(training.dropout_keys), x / keep.astype(x.dtype), jnp.zeros_like(x))
+
+
+class Norm(nn.Module):
+    """Normalisation by name, before an activation.
+
+    `batch` over batch and space (Ioffe and Szegedy, 2015), over all devices in training; `layer` over the channels of
+    each position (Ba et al., 2016); `group` over space and at most 32 groups of channels (Wu and He, 2018); `none`.
+    """
+
+    kind: str
+    dtype: jnp.dtype = jnp.float32
+    zero_scale: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array, training: Training | None) -> jax.Array:
+        scale = nn.initializers.zeros if self.zero_scale else nn.initializers.ones
+        if self.kind == 'none':
+            return x
+        if self.kind == 'batch':
+            axis = None if training is None else training.axis_name
+            return nn.BatchNorm(
+                use_running_average=training is None, axis_name=axis, momentum=0.9, dtype=self.dtype, scale_init=scale
+            )(x)
+        if self.kind == 'layer':
+            return nn.LayerNorm(dtype=self.dtype, scale_init=scale)(x)
+        if self.kind == 'group':
+            groups = math.gcd(32, x.shape[-1])
+            return nn.GroupNorm(num_groups=groups, dtype=self.dtype, scale_init=scale)(x)
+        raise ValueError(f'unknown norm {self.kind!r}; known are {", ".join(NORMS)}')
+
+
+def pool(x: jax.Array, kind: str) -> jax.Array:
+    """2x2 pooling with stride 2; an odd last row or column is left out.
+
+    Args:
+      x: [batch, height, width, channel], height and width at least 2.
+      kind: max, average or none.
+
+    Returns:
+      [batch, height // 2, width // 2, channel].
+    """
+    if kind == 'none':
+        return x
+    batch, height, width, channels = x.shape
+    if min(height, width) < 2:
+        raise ValueError(f'nothing left to pool: the image is down to {height}x{width}; use fewer stages')
+    cells = x[:, : height // 2 * 2, : width // 2 * 2].reshape(batch, height // 2, 2, width // 2, 2, channels)
+    if kind == 'max':
+        # Faster than reduce_window on CPU, backwards above all. A tie shares the gradient.
+        rows = jnp.maximum(cells[:, :, 0], cells[:, :, 1])
+        return jnp.maximum(rows[:, :, :, 0], rows[:, :, :, 1])
+    if kind == 'average':
+        return cells.mean(axis=(2, 4))
+    raise ValueError(f'unknown pool {kind!r}; known are {", ".join(POOLS)}')
+
+
+def scaled(count: int, width: float, multiple: int = 1) -> int:
+    """A layer's number of units under a width multiplier: at least one `multiple`, and a multiple of it."""
+    return max(1, round(count * width / multiple)) * multiple
