@@ -1,0 +1,55 @@
+"""The contract between a task and the one trainer."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+Variables = dict[str, Any]  # {'params', 'batch_stats', 'constants'}; see training.state
+Context = dict[str, Any]  # {'data', 'strengths', 'teachers'}: read by a step, never changed or saved
+
+
+class Examples(NamedTuple):
+    """A batch as the network sees it.
+
+    Attributes:
+      images: float32 [batch, height, width, channel] in [0, 1], augmented and mixed.
+      targets: what the task learns from.
+      teacher: what the teacher makes of the very same images, or None.
+    """
+
+    images: jax.Array
+    targets: Any
+    teacher: Any = None
+
+
+class Task(Protocol):
+    """A model and a loss. All methods are pure; `axis_name` is the mapped axis over devices, or None."""
+
+    def init(self, key: jax.Array) -> Variables:
+        """Fresh params and batch_stats."""
+        ...
+
+    def examples(self, context: Context, ids: jax.Array, key: jax.Array, step: jax.Array, axis_name) -> Examples:
+        """Gathers and augments the examples of one step; ids int [batch] of this device."""
+        ...
+
+    def forward(self, variables: Variables, images: jax.Array, training) -> tuple[Any, Any]:
+        """Outputs, and batch_stats as they are afterwards; `training` is layers.Training, or None in evaluation."""
+        ...
+
+    def training(self, strengths, ids: jax.Array, key: jax.Array, step: jax.Array, axis_name) -> Any:
+        """What `forward` needs in training."""
+        ...
+
+    def losses(self, outputs: Any, examples: Examples, strengths) -> dict[str, jax.Array]:
+        """Per-example values [batch]; `loss` is what is minimised, the others are logged."""
+        ...
+
+    def ensemble(self, outputs: Sequence[Any]) -> Any:
+        """The outputs of several networks as those of one."""
+        ...
+
+    def imitation(self, outputs: Any, teacher: Any, temperature) -> jax.Array:
+        """How far the outputs are from the teacher's, [batch]: what distillation adds to the loss."""
+        ...

@@ -1,0 +1,119 @@
+"""Checkpoints: the only file that names Orbax.
+
+Kept are the newest two steps, from which a run resumes, and the best evaluated one. A checkpoint does not depend on how
+many devices there were.
+"""
+
+import logging
+import pathlib
+import shutil
+from typing import Any, cast
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from jaxvision.errors import UserError
+from jaxvision.training.records import Workdir
+
+SPARE = 2**20  # Bytes that a save needs besides the arrays.
+
+
+def rank(scores: dict[str, float]) -> tuple[float, float]:
+    """What "best on validation" means: the highest accuracy, and among equals the lowest NLL; the later if both tie."""
+    return (scores['accuracy'], -scores['nll'])
+
+
+class Checkpoints:
+    """The checkpoints of one workdir."""
+
+    def __init__(self, workdir: Workdir):
+        logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax tells every step of a save.
+        self.path = pathlib.Path(workdir / 'checkpoints')
+        best = checkpoint_managers.BestN(get_metric_fn=cast(Any, rank), n=1, keep_checkpoints_without_metrics=False)
+        try:
+            self._manager = ocp.CheckpointManager(
+                self.path,
+                # Named at once, so that the shapes of a checkpoint can be read before it is.
+                item_handlers={'state': ocp.StandardCheckpointHandler(), 'meta': ocp.JsonCheckpointHandler()},
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=checkpoint_managers.AnyPreservationPolicy(
+                        [checkpoint_managers.LatestN(2), best]
+                    ),
+                    # The next step donates the state's buffers, so a save must be over before it.
+                    enable_async_checkpointing=False,
+                ),
+            )
+        except OSError as error:
+            raise UserError(f'cannot write {self.path}: {error.strerror or error}') from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self._manager.close()
+
+    @property
+    def steps(self) -> list[int]:
+        return sorted(self._manager.all_steps())
+
+    def save(self, step: int, state, meta: dict[str, Any], scores: dict[str, float] | None) -> None:
+        """Saves a step that is not saved yet.
+
+        Args:
+          step: its number.
+          state: tree of arrays.
+          meta: JSON beside it.
+          scores: {'accuracy', 'nll'} on validation, if this step was evaluated.
+        """
+        if step in self.steps:
+            return
+        needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + SPARE
+        free = shutil.disk_usage(self.path).free
+        if free < needed:  # Asked first: a write that fails half-way is told by Orbax from several threads at once.
+            raise UserError(
+                f'cannot write checkpoint {step} under {self.path}: {free / 2**20:.1f} MiB are free on that disk, '
+                f'{needed / 2**20:.1f} are wanted'
+            )
+        items = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
+        try:
+            self._manager.save(step, args=items, metrics=scores)
+        except (OSError, ValueError) as error:
+            if isinstance(error, ValueError) and 'Error writing' not in str(error):
+                raise  # TensorStore's words for what the system calls an OSError.
+            raise UserError(f'cannot write checkpoint {step} under {self.path}: {_reason(error)}') from error
+
+    def restore(self, step: int, like) -> tuple[Any, dict[str, Any]]:
+        """The state and the meta of a step.
+
+        Args:
+          step: one of `steps`.
+          like: tree of arrays or jax.ShapeDtypeStruct, with the shardings that the result is to have.
+
+        Raises:
+          UserError: the checkpoint is of another shape.
+        """
+        try:
+            self._check(step, like)
+            items = ocp.args.Composite(state=ocp.args.StandardRestore(like), meta=ocp.args.JsonRestore())
+            restored = self._manager.restore(step, args=items)
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f'cannot read checkpoint {step} under {self.path}: {_reason(error)}') from error
+        return restored['state'], restored['meta']
+
+    def _check(self, step: int, like) -> None:
+        """Compares shapes first: Orbax tells a mismatch in hundreds of lines."""
+        saved = self._manager.item_metadata(step)['state']
+        there = {_name(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(saved.tree)}
+        here = {_name(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
+        for name in sorted(there.keys() | here.keys()):
+            if there.get(name) != here.get(name):
+                raise ValueError(f'{name} is {there.get(name, "missing")} there, {here.get(name, "missing")} here')
+
+
+def _name(path) -> str:
+    return '/'.join(str(getattr(key, 'name', getattr(key, 'key', getattr(key, 'idx', key)))) for key in path)
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, 'strerror', None) or str(error)).strip().splitlines()[0][:300]

@@ -1,0 +1,78 @@
+"""What a run depends on besides its config: versions, devices, the code's commit, the data."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import subprocess
+from typing import Any
+
+import jax
+
+PACKAGES = ('jaxvision', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scipy', 'tensorflow-datasets')
+
+
+def versions() -> dict[str, str]:
+    """Python's and each package's version; '' for one that is not installed."""
+    found = {'python': platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = ''
+    return found
+
+
+def machine(devices) -> dict[str, Any]:
+    """Where a run computes; the same bits are promised only where this is the same."""
+    return {
+        'devices': [f'{device.platform}:{device.id}' for device in devices],
+        'device_kind': devices[0].device_kind,
+        'cores': cores(),
+        'xla_flags': os.environ.get('XLA_FLAGS', ''),
+    }
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def commit() -> dict[str, Any]:
+    """The commit of the code that runs, and whether it was changed since; empty outside of a git checkout."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+
+    def git(*words: str) -> str:
+        done = subprocess.run(['git', '-C', str(root), *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        if pathlib.Path(git('rev-parse', '--show-toplevel')) != root:
+            return {}
+        return {'commit': git('rev-parse', 'HEAD'), 'dirty': bool(git('status', '--porcelain'))}
+    except (OSError, subprocess.CalledProcessError):
+        return {}
+
+
+def describe(devices, source, splits) -> dict[str, Any]:
+    """environment.json of a run.
+
+    Args:
+      devices: the ones used.
+      source: a data.sources.Source.
+      splits: a data.splits.Splits.
+    """
+    return {
+        'versions': versions(),
+        **machine(devices),
+        'process_count': jax.process_count(),
+        'git': commit(),
+        'dataset': {
+            'name': source.name,
+            'fingerprint': source.fingerprint,
+            'class_names': list(source.class_names),
+            'shape': list(source.shape),
+            'splits': {name: len(ids) for name, ids in splits.items()},
+            'held_out': splits.held_out,
+        },
+    }

@@ -1,0 +1,258 @@
+"""The loop: calls the step, evaluates, saves, resumes, and stops when asked to."""
+
+import collections
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxvision.data import order
+from jaxvision.errors import Stopped, UserError
+from jaxvision.training.checkpoints import Checkpoints
+from jaxvision.training.progress import Progress
+from jaxvision.training.records import Workdir
+from jaxvision.training.state import State
+
+DRAIN_EVERY = 50  # Steps between looks at the losses; a NaN is still named by its own step.
+IN_FLIGHT = 2  # Calls that may be dispatched but not done: enough to keep a device busy.
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, how much at once, and how often to look.
+
+    Attributes:
+      steps: of the whole run.
+      batch_size: examples a step, over all devices.
+      seed: moves the order of the examples.
+      eval_every, checkpoint_every: in steps. The last step is always evaluated, and an evaluated step always saved.
+      steps_per_call: how many steps one call runs (lax.scan); 1 on CPU.
+    """
+
+    steps: int
+    batch_size: int
+    seed: int
+    eval_every: int
+    checkpoint_every: int
+    steps_per_call: int = 1
+
+    def next_event(self, step: int) -> int:
+        """The first step after `step` at which something happens besides training."""
+        following = [every * (step // every + 1) for every in (self.eval_every, self.checkpoint_every)]
+        return min(self.steps, *following)
+
+
+class _Tally:
+    """Sums of the metrics since the last record; part of a checkpoint, so that records survive a restart bit by bit."""
+
+    def __init__(self, meta: dict[str, Any]):
+        self.sums: dict[str, float] = dict(meta.get('sums', {}))
+        self.count: int = meta.get('count', 0)
+        self.seconds: float = meta.get('seconds', 0.0)  # Of the whole run, over all of its sessions.
+        self.last_loss = math.nan
+
+    def add(self, metrics: dict[str, float]) -> None:
+        for name, value in metrics.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+        self.last_loss = metrics['loss']
+
+    def meta(self) -> dict[str, Any]:
+        return {'sums': self.sums, 'count': self.count, 'seconds': self.seconds}
+
+    def flush(self) -> dict[str, float]:
+        means = {name: total / self.count for name, total in sorted(self.sums.items())}
+        self.sums, self.count = {}, 0
+        return means
+
+
+def run(
+    plan: Plan,
+    *,
+    ids: np.ndarray,
+    state: State,
+    context: Any,
+    key: jax.Array,
+    parallel,
+    step: Callable,
+    evaluate: Callable[[State], dict[str, float]],
+    workdir: Workdir,
+    checkpoints: Checkpoints,
+    label: str = 'training',
+    stream=None,
+) -> tuple[State, float]:
+    """Trains from the newest checkpoint, or from `state`, to the last step.
+
+    Args:
+      plan: see `Plan`.
+      ids: int32 [n], the training split.
+      state: before the first step, replicated; it is consumed.
+      context, key: of the step, replicated.
+      parallel: a training.parallel.Parallel.
+      step: a training step, unmapped.
+      evaluate: state -> {'train_accuracy', 'train_nll', 'validation_accuracy', 'validation_nll'}.
+      workdir, checkpoints: where records and states go.
+      label: how the progress calls this run.
+      stream: where the progress goes; stdout if None.
+
+    Returns:
+      The last state, and the seconds spent training in all sessions of the run (evaluations not counted).
+
+    Raises:
+      UserError: the loss is NaN or infinite; the last good checkpoint is kept and named.
+      Stopped: on SIGTERM or SIGINT, after saving.
+    """
+    tally = _Tally({})
+    done = 0
+    if checkpoints.steps:
+        done = checkpoints.steps[-1]
+        state, meta = checkpoints.restore(done, state)
+        tally = _Tally(meta)
+    workdir.cut_back(done)
+    mapped = {1: parallel.train(step)}
+    if plan.steps_per_call > 1:
+        mapped[plan.steps_per_call] = parallel.train(step, plan.steps_per_call)
+    progress = Progress(label, plan.steps, done, stream)
+    pending: collections.deque = collections.deque()
+    clock = _Clock(plan.batch_size)
+
+    def drain() -> None:
+        """Takes the finished steps' metrics to the host, and looks for a loss that is none."""
+        for first, count, metrics in jax.device_get(list(pending)):
+            for index in range(count):
+                one = {name: float(values[index] if count > 1 else values) for name, values in metrics.items()}
+                if not math.isfinite(one['loss']):
+                    raise UserError(_diverged(first + index + 1, one['loss'], checkpoints))
+                tally.add(one)
+        pending.clear()
+        if tally.count:
+            progress.advance(done, tally.last_loss, clock.rate())
+
+    with _Signals() as signals, contextlib.closing(progress), _events(workdir, done) as events:
+        clock.start()
+        while done < plan.steps:
+            count = plan.steps_per_call if done + plan.steps_per_call <= plan.next_event(done) else 1
+            batches = [order.batch_ids(ids, plan.seed, done + ahead, plan.batch_size) for ahead in range(count)]
+            cut = parallel.cut(np.stack(batches), axis=1) if count > 1 else parallel.cut(batches[0])
+            state, metrics = mapped[count](state, context, cut, key)
+            pending.append((done, count, metrics))
+            done += count
+            clock.count(count)
+            if len(pending) > IN_FLIGHT:
+                jax.block_until_ready(pending[-1 - IN_FLIGHT][2])
+            if clock.compiling:
+                jax.block_until_ready(metrics)
+                clock.compiled()
+            evaluates = done % plan.eval_every == 0 or done == plan.steps
+            saves = evaluates or done % plan.checkpoint_every == 0 or signals.received is not None
+            if saves or len(pending) >= DRAIN_EVERY:
+                drain()
+            if saves:
+                tally.seconds += clock.pause()
+                scores = None
+                if evaluates:
+                    record = {'step': done, 'epoch': done * plan.batch_size / len(ids), **tally.flush()}
+                    record |= {'examples_per_second': clock.rate()} | evaluate(state)
+                    scores = {name: record[f'validation_{name}'] for name in ('accuracy', 'nll')}
+                    workdir.append(record)  # Before the save: a restart cuts back what was not saved.
+                    events(record)
+                    progress.evaluated(record, clock.seconds_a_step() * (plan.steps - done))
+                checkpoints.save(done, state, tally.meta(), scores)
+                clock.start()
+            if signals.received is not None and done < plan.steps:
+                raise Stopped(f'stopped at step {done} of {plan.steps}, saved in {workdir}', signals.received)
+    return state, tally.seconds
+
+
+def _diverged(step: int, loss: float, checkpoints: Checkpoints) -> str:
+    kept = (
+        f'checkpoint {checkpoints.steps[-1]} under {checkpoints.path} is kept' if checkpoints.steps else 'none is saved'
+    )
+    return f'the loss is {loss} at step {step}: lower optim.lr or set optim.clip; of the good steps {kept}'
+
+
+class _Clock:
+    """Time spent training, without evaluations, saves and the first call, which compiles."""
+
+    def __init__(self, batch_size: int):
+        self._batch_size = batch_size
+        self._started = 0.0
+        self._steady_seconds, self._steady_steps = 0.0, 0
+        self._since, self._steps = 0.0, 0
+        self.compiling = True
+
+    def start(self) -> None:
+        self._started = self._since = time.perf_counter()
+        self._steps = 0
+
+    def count(self, steps: int) -> None:
+        self._steps += steps
+
+    def compiled(self) -> None:
+        self.compiling = False
+        self._since, self._steps = time.perf_counter(), 0
+
+    def pause(self) -> float:
+        """Stops the clock; returns the seconds since `start`."""
+        now = time.perf_counter()
+        self._steady_seconds += now - self._since
+        self._steady_steps += self._steps
+        self._since, self._steps = now, 0
+        return now - self._started
+
+    def seconds_a_step(self) -> float:
+        steps = self._steady_steps + self._steps
+        return (self._steady_seconds + time.perf_counter() - self._since) / steps if steps else 0.0
+
+    def rate(self) -> float:
+        """Examples a second since the run started, 0 before there is anything to tell."""
+        seconds = self.seconds_a_step()
+        return self._batch_size / seconds if seconds else 0.0
+
+
+class _Signals:
+    """Notes SIGTERM and SIGINT while the loop runs; a second Ctrl-C interrupts at once."""
+
+    def __init__(self):
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ValueError):  # Not in the main thread: then there is nothing to install.
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *unused):
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        if self.received is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.received = number
+
+
+@contextlib.contextmanager
+def _events(workdir: Workdir, step: int):
+    """A function that writes a record for TensorBoard; what an earlier session wrote after `step` is superseded."""
+    from tensorboardX import SummaryWriter
+
+    try:
+        writer = SummaryWriter(str(workdir), purge_step=step + 1 if step else None, flush_secs=10)
+    except OSError as error:
+        raise UserError(f'cannot write TensorBoard events under {workdir}: {error.strerror or error}') from error
+
+    def write(record: dict[str, Any]) -> None:
+        for name, value in record.items():
+            if name != 'step':
+                writer.add_scalar(name, value, record['step'])
+
+    with contextlib.closing(writer):
+        yield write

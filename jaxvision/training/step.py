@@ -1,0 +1,78 @@
+"""The one training step, and the one evaluation step: pure functions, written against an axis name."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxvision import optim
+from jaxvision.data import resident
+from jaxvision.tasks.task import Context, Task, Variables
+from jaxvision.training.state import State
+
+Optimizer = Callable[[Any, Any], optax.GradientTransformation]  # strengths, learning rate -> chain
+
+
+def train_step(task: Task, optimizer: Optimizer, schedule, average_decay: float = 0.0):
+    """Builds step(state, context, ids, key, *, axis_name) -> (state, metrics).
+
+    Args:
+      task: what is minimised.
+      optimizer: makes the optax chain from the traced strengths and learning rate.
+      schedule: step -> share of the peak learning rate, `context['strengths']['learning_rate']`.
+      average_decay: of the moving average of weights; 0 keeps none.
+
+    Returns:
+      The step. `ids` int32 [batch] are this device's examples, `key` is the run's. The metrics are scalars: the means
+      of the task's losses, learning_rate, gradient_norm (before clipping) and weight_norm (after the update).
+    """
+
+    def step(state: State, context: Context, ids: jax.Array, key: jax.Array, *, axis_name: str | None):
+        strengths = context['strengths']
+        examples = task.examples(context, ids, key, state.step, axis_name)
+        training = task.training(strengths, ids, key, state.step, axis_name)
+
+        def objective(params):
+            variables = {'params': params, 'batch_stats': state.batch_stats, 'constants': state.constants}
+            outputs, batch_stats = task.forward(variables, examples.images, training)
+            means = jax.tree.map(jnp.mean, task.losses(outputs, examples, strengths))
+            means = _mean_over(means, axis_name)
+            return means['loss'], (means, batch_stats)
+
+        gradients, (metrics, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
+        gradients, batch_stats = _mean_over((gradients, batch_stats), axis_name)
+        learning_rate = strengths['learning_rate'] * schedule(state.step)
+        updates, opt_state = optimizer(strengths, learning_rate).update(gradients, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics |= {
+            'learning_rate': learning_rate,
+            'gradient_norm': optax.tree.norm(gradients),
+            'weight_norm': optax.tree.norm(params),
+        }
+        average = state.average
+        if average_decay:
+            network = {'params': params, 'batch_stats': batch_stats}
+            average = optim.average(average, network, average_decay, state.step)
+        state = state.replace(
+            step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, average=average
+        )
+        return state, metrics
+
+    return step
+
+
+def predict_step(task: Task):
+    """Builds predict(variables, context, ids, *, axis_name) -> outputs of this device's examples, clean pixels."""
+
+    def predict(variables: Variables, context: Context, ids: jax.Array, *, axis_name: str | None):
+        del axis_name  # In evaluation no example knows of another.
+        images, _ = resident.gather(context['data'], ids)
+        return task.forward(variables, images, None)[0]
+
+    return predict
+
+
+def _mean_over(tree, axis_name):
+    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
