@@ -1,0 +1,337 @@
+"""One run: settings -> the data, the splits, the task and its optimizer -> a trained and evaluated workdir."""
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxvision import metrics, models, optim, rng
+from jaxvision.data import order, resident, sources
+from jaxvision.data.sources import Source
+from jaxvision.data.splits import Splits, make_splits
+from jaxvision.errors import UserError
+from jaxvision.settings import Settings
+from jaxvision.tasks.classify import Classify
+from jaxvision.tasks.distill import Distill
+from jaxvision.tasks.task import Task, Variables
+from jaxvision.training import environment, evaluation, loop, parallel, state, step
+from jaxvision.training.checkpoints import Checkpoints, rank
+from jaxvision.training.records import Workdir
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher: one network or several, trained, with what is known of them.
+
+    Attributes:
+      tasks: one a member.
+      variables: one a member, on the host.
+      record: of the same form as result.json, and where they lie (`workdir`) and their `hash`.
+      test_logits: float32 [n, num_classes], the ensemble's on the test split.
+    """
+
+    tasks: tuple[Task, ...]
+    variables: tuple[Variables, ...]
+    record: dict[str, Any]
+    test_logits: np.ndarray
+
+
+@dataclass(frozen=True)
+class Run:
+    """What settings stand for."""
+
+    settings: Settings
+    source: Source
+    splits: Splits
+    task: Task
+    plan: loop.Plan
+    parallel: parallel.Parallel
+
+    def optimizer(self, strengths, learning_rate):
+        """The optax chain under traced strengths."""
+        o = self.settings.optim
+        return optim.chain(
+            o.name,
+            learning_rate=learning_rate,
+            weight_decay=strengths['weight_decay'] if o.weight_decay else None,
+            decay=o.decay,
+            momentum=o.momentum,
+            b2=o.b2,
+            clip=o.clip,
+        )
+
+    def schedule(self, at):
+        o = self.settings.optim
+        return optim.schedule(o.schedule, self.plan.steps, warmup=o.warmup, milestones=o.milestones, factor=o.factor)(
+            at
+        )
+
+    def strengths(self) -> dict[str, Any]:
+        """How strong each regulariser is: traced, so that one compiled step serves all values."""
+        s = self.settings
+        values = {
+            'learning_rate': s.optim.lr,
+            'weight_decay': s.optim.weight_decay,
+            'dropout': s.model.dropout,
+            'rotate': s.augment.rotate,
+            'mixup': s.augment.mixup,
+            'label_smoothing': s.loss.label_smoothing,
+            'distill_weight': s.distill.weight,
+            'distill_temperature': s.distill.temperature,
+        }
+        return {name: np.float32(value) for name, value in values.items()}
+
+    def context(self, teacher: Teacher | None = None) -> dict[str, Any]:
+        """What steps only read, replicated."""
+        context: dict[str, Any] = {'data': resident.resident(self.source), 'strengths': self.strengths()}
+        if teacher is not None:
+            context['teachers'] = teacher.variables
+        return self.parallel.replicate(context)
+
+    def initial(self) -> state.State:
+        """The state before the first step, replicated."""
+        constants = {
+            **resident.pixel_statistics(self.source, self.splits.train),
+            'temperature': np.float32(self.settings.model.temperature),
+        }
+
+        def create(key):
+            averaged = self.settings.optim.ema > 0
+            return state.create(self.task, self.optimizer, key, {'strengths': self.strengths()}, constants, averaged)
+
+        return self.parallel.create(create, rng.key(self.settings.seed, 'init'))
+
+
+@functools.lru_cache(maxsize=2)
+def load_data(data) -> tuple[Source, Splits]:
+    """The dataset and its splits; data is `settings.data`."""
+    source = sources.load(
+        data.name,
+        data_dir=data.data_dir,
+        path=data.path,
+        image_size=data.image_size,
+        generated_shape=data.generated_shape,
+        generated_classes=data.generated_classes,
+        generated_examples=data.generated_examples,
+    )
+    splits = make_splits(
+        source.labels,
+        source.official,
+        validation_fraction=data.validation_fraction,
+        test_fraction=data.test_fraction,
+        train_fraction=data.train_fraction,
+        split_seed=data.split_seed,
+        folds=data.folds,
+        fold=data.fold,
+    )
+    return source, splits
+
+
+def assemble(settings: Settings, teacher: Teacher | None = None) -> Run:
+    """Builds what the settings describe; nothing is computed yet.
+
+    Raises:
+      UserError: the dataset is not to be had, or the batch does not fit the split, the devices or the model.
+    """
+    source, splits = load_data(settings.data)
+    s, train_size = settings, len(splits.train)
+    batch_size = train_size if s.data.full_batch else s.data.batch_size
+    if batch_size > train_size:
+        raise UserError(
+            f'data.batch_size is {batch_size}, but the train split has only {train_size} examples; '
+            'lower it or set data.full_batch'
+        )
+    task: Task = Classify(
+        model=models.build(num_classes=source.num_classes, **dataclasses.asdict(s.model)),
+        shape=source.shape,
+        num_classes=source.num_classes,
+        loss=s.loss.name,
+        mirror=s.augment.mirror,
+        crop=s.augment.crop,
+        rotate=s.augment.rotate > 0,
+        mixup=s.augment.mixup > 0,
+        partners=s.augment.partners,
+        smoothing=s.loss.label_smoothing > 0,
+        dropout=s.model.dropout > 0,
+    )
+    try:
+        jax.eval_shape(task.init, jax.random.key(0))
+    except ValueError as error:
+        raise UserError(f'model {s.model.name} cannot take images of {source.shape}: {error}') from error
+    if teacher is not None:
+        task = Distill(task, teacher.tasks)
+    steps = max(1, round(s.train.epochs * train_size / batch_size))
+    every = s.train.eval_every or -(-train_size // batch_size)
+    plan = loop.Plan(
+        steps=steps,
+        batch_size=batch_size,
+        seed=s.seed,
+        eval_every=every,
+        checkpoint_every=s.train.checkpoint_every or every,
+        steps_per_call=1 if jax.default_backend() == 'cpu' else 25,  # A scan is slow on CPU: see the design.
+    )
+    devices = parallel.pick_devices(s.devices, batch_size)
+    return Run(settings, source, splits, task, plan, parallel.Parallel(s.parallel, devices))
+
+
+def train(
+    run: Run,
+    workdir: Workdir,
+    *,
+    teacher: Teacher | None = None,
+    alone: Workdir | None = None,
+    label: str = 'training',
+    stream=None,
+) -> dict[str, Any]:
+    """Trains one run to the end, from wherever it was, and writes its records.
+
+    Args:
+      run: from `assemble`, with the same teacher.
+      workdir: where; if it is complete already, its result is returned.
+      teacher: whom to imitate, or None.
+      alone: the finished workdir of the same student without its teacher, to be compared with.
+      label, stream: of the progress.
+
+    Returns:
+      result.json.
+    """
+    workdir.claim(dataclasses.asdict(run.settings))
+    if workdir.complete:
+        return workdir.read('result.json')
+    workdir.write('environment.json', environment.describe(run.parallel.devices, run.source, run.splits))
+    context = run.context(teacher)
+    predict = run.parallel.predict(step.predict_step(run.task))
+    labels = run.source.labels
+    # The curves' clean train error comes from as many examples as validation has; the result's from all of them.
+    glance = run.splits.train
+    if len(glance) > len(run.splits.validation):
+        glance = rng.generator(0, 'split', 4).permutation(glance)[: len(run.splits.validation)]
+
+    def logits(now: state.State, ids: np.ndarray) -> np.ndarray:
+        return evaluation.collect(predict, now.variables, context, ids, run.parallel)
+
+    def evaluate(now: state.State) -> dict[str, float]:
+        record = {}
+        for split, ids in (('train', glance), ('validation', run.splits.validation)):
+            scores = evaluation.scores(logits(now, ids), labels[ids])
+            record |= {f'{split}_{name}': value for name, value in scores.items()}
+        return record
+
+    with Checkpoints(workdir) as checkpoints:
+        last, seconds = loop.run(
+            run.plan,
+            ids=run.splits.train,
+            state=run.initial(),
+            context=context,
+            key=run.parallel.replicate(rng.base(run.settings.seed)),
+            parallel=run.parallel,
+            step=step.train_step(run.task, run.optimizer, run.schedule, run.settings.optim.ema),
+            evaluate=evaluate,
+            workdir=workdir,
+            checkpoints=checkpoints,
+            label=label,
+            stream=stream,
+        )
+        records = workdir.metrics()
+        best_step = max(records, key=lambda record: (*rank(_validation(record)), record['step']))['step']
+        best = last if best_step == run.plan.steps else checkpoints.restore(best_step, last)[0]
+
+    outputs = {name: logits(last, ids) for name, ids in run.splits.items()}
+    result = {
+        'task': run.settings.task,
+        'steps': run.plan.steps,
+        'seconds': seconds,
+        'examples_per_second': float(np.median([record['examples_per_second'] for record in records])),
+        'parameters': parameter_count(last.params),
+        **conclude(outputs, labels, run.splits),
+    }
+    best_splits = result['splits']
+    if best is not last:
+        best_splits = summaries({name: logits(best, ids) for name, ids in run.splits.items()}, labels, run.splits)
+    result['best'] = {'step': best_step, 'splits': best_splits}
+    others = {}
+    if teacher is not None:
+        result['teacher'] = teacher.record
+        others['teacher_test_logits'] = teacher.test_logits
+    if alone is not None:
+        result['alone'] = alone.read('result.json')
+        others['alone_test_logits'] = np.load(alone / 'predictions.npz')['test_logits']
+    workdir.write_arrays('predictions.npz', **predictions(outputs, run), **others)
+    workdir.write_arrays('samples.npz', **samples(run, context))
+    workdir.write('result.json', result)
+    return result
+
+
+def restore(run: Run, workdir: Workdir, at: str = 'last') -> state.State:
+    """The state of a finished workdir, on the host.
+
+    Args:
+      run: from `assemble`, of the workdir's own settings.
+      workdir: a complete one.
+      at: `last` or `best` (on validation).
+    """
+    result = workdir.read('result.json')
+    wanted = result['steps'] if at == 'last' else result['best']['step']
+    with Checkpoints(workdir) as checkpoints:
+        if wanted not in checkpoints.steps:
+            raise UserError(f'{workdir} has no checkpoint of step {wanted}')
+        return jax.device_get(checkpoints.restore(wanted, run.initial())[0])
+
+
+def outputs(run: Run, variables: Variables) -> dict[str, np.ndarray]:
+    """The logits of every split, float32 [n, num_classes] each; variables replicated."""
+    context, predict = run.context(), run.parallel.predict(step.predict_step(run.task))
+    return {
+        name: evaluation.collect(predict, variables, context, ids, run.parallel) for name, ids in run.splits.items()
+    }
+
+
+def conclude(outputs: dict[str, np.ndarray], labels: np.ndarray, splits: Splits) -> dict[str, Any]:
+    """What follows from the logits of all splits: the part of result.json that every kind of model has."""
+    summary = summaries(outputs, labels, splits)
+    held_out = [(outputs[name], labels[getattr(splits, name)]) for name in ('validation', 'test')]
+    return {
+        'splits': summary,
+        'gap': evaluation.gap(summary['train'], summary['test']),
+        'verdict': evaluation.verdict(summary['train'], summary['test']),
+        'temperature': evaluation.calibrate(*held_out),
+    }
+
+
+def summaries(outputs: dict[str, np.ndarray], labels: np.ndarray, splits: Splits) -> dict[str, Any]:
+    return {name: evaluation.summarize(outputs[name], labels[ids]) for name, ids in splits.items()}
+
+
+def parameter_count(params) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def predictions(outputs: dict[str, np.ndarray], run: Run, mistakes: int = 24) -> dict[str, np.ndarray]:
+    """What the report needs of validation and test: logits, labels, ids, and the most confident mistakes' images."""
+    arrays = {}
+    for name in ('validation', 'test'):
+        ids = getattr(run.splits, name)
+        arrays |= {f'{name}_logits': outputs[name], f'{name}_labels': run.source.labels[ids], f'{name}_ids': ids}
+    wrong = np.flatnonzero(arrays['test_logits'].argmax(axis=1) != arrays['test_labels'])
+    confidence = metrics.probabilities(arrays['test_logits'][wrong]).max(axis=1, initial=0)
+    arrays['mistake_index'] = wrong[np.argsort(-confidence, kind='stable')[:mistakes]]
+    arrays['mistake_images'] = run.source.images[arrays['test_ids'][arrays['mistake_index']]]
+    return arrays
+
+
+def samples(run: Run, context, count: int = 16) -> dict[str, np.ndarray]:
+    """Some training examples before and after augmentation and mixing, as the network saw them at step 0."""
+    ids = order.batch_ids(run.splits.train, run.settings.seed, 0, min(run.plan.batch_size, len(run.splits.train)))
+    task = run.task.task if isinstance(run.task, Distill) else run.task
+    seen = jax.jit(task.examples, static_argnames='axis_name')(
+        context, ids, rng.base(run.settings.seed), np.int32(0), axis_name=None
+    )
+    pixels = np.rint(np.clip(seen.images[:count], 0, 1) * 255).astype(np.uint8)
+    return {'originals': run.source.images[ids[:count]], 'seen': pixels, 'targets': np.asarray(seen.targets[:count])}
+
+
+def _validation(record: dict[str, Any]) -> dict[str, float]:
+    return {name: record[f'validation_{name}'] for name in ('accuracy', 'nll')}

@@ -1,0 +1,104 @@
+"""What a run would be, without running it: everything here is traced abstractly."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvision import optim, runs, teachers
+from jaxvision.settings import Settings
+from jaxvision.training import step
+
+
+def describe(settings: Settings) -> str:
+    """The text of --dry_run: shapes, parameters, FLOPs, weight decay, plan, memory, and whether there is a teacher."""
+    run = runs.assemble(settings.alone())
+    task: Any = run.task
+    params = jax.eval_shape(task.init, jax.random.key(0))['params']
+    lines = [
+        layers(run),
+        f'parameters {runs.parameter_count(params):,}; '
+        f'{forward_flops(run) / 1e6:,.2f} MFLOPs an image forward (a multiply-add is two)',
+        decays(params, settings.optim.weight_decay, settings.optim.decay),
+        plan(run),
+        f'memory for training, estimated: {memory(run) / 2**20:,.0f} MiB',
+    ]
+    if settings.distills:
+        lines.append(f'teacher {teachers.found(settings)}')
+    return '\n'.join(lines)
+
+
+def layers(run: runs.Run) -> str:
+    """One line a layer: its name, the shape of what it puts out for one image, and its number of parameters."""
+    task: Any = run.task
+
+    variables, images = _arguments(run, 1)
+    rows = [('images', str(images.shape[1:]), '')]
+
+    def note(call, args, kwargs, context):
+        outputs = call(*args, **kwargs)
+        if context.method_name == '__call__' and len(context.module.path) == 1:
+            name = context.module.name
+            count = runs.parameter_count(variables['params'].get(name, {}))
+            rows.append((name, str(jax.tree.leaves(outputs)[0].shape[1:]), f'{count:,}' if count else ''))
+        return outputs
+
+    with nn.intercept_methods(note):
+        jax.eval_shape(task.model.apply, variables, images)
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return '\n'.join(f'{n:<{widths[0]}}  {s:<{widths[1]}}  {c:>{widths[2]}}'.rstrip() for n, s, c in rows)
+
+
+def forward_flops(run: runs.Run) -> float:
+    """FLOPs of one image's forward pass, as XLA counts them in the unoptimised program."""
+    task: Any = run.task
+    lowered = jax.jit(lambda variables, images: task.model.apply(variables, images)).lower(*_arguments(run, 1))
+    return float((lowered.cost_analysis() or {}).get('flops', 0.0))
+
+
+def _arguments(run: runs.Run, batch: int):
+    variables = jax.eval_shape(run.task.init, jax.random.key(0))
+    return variables, jax.ShapeDtypeStruct((batch, *run.source.shape), jnp.float32)
+
+
+def decays(params, weight_decay: float, decay: str) -> str:
+    """Which parameters decay, by name."""
+    leaves = jax.tree_util.tree_leaves_with_path(optim.decay_mask(params))
+    names = {True: [], False: []}
+    for path, decayed in leaves:
+        names[decayed].append('/'.join(key.key for key in path))
+    head = f'weight decay {weight_decay:g} ({decay})' if weight_decay else 'weight decay is off; it would act'
+    return f'{head} on: {", ".join(names[True])}\n  not on: {", ".join(names[False])}'
+
+
+def plan(run: runs.Run) -> str:
+    """Splits, steps and devices, in words."""
+    sizes = ', '.join(f'{name} {len(ids):,}' for name, ids in run.splits.items())
+    return (
+        f'{run.source.name}: {sizes}; {run.source.num_classes} classes; images {run.source.shape}\n'
+        f'{run.plan.steps:,} steps of {run.plan.batch_size} on {len(run.parallel.devices)} '
+        f'{run.parallel.devices[0].platform} device(s) by {run.parallel.kind}; '
+        f'evaluated every {run.plan.eval_every} steps'
+    )
+
+
+def memory(run: runs.Run) -> int:
+    """Bytes on one device: what lies there, and what XLA's compiler plans for one step's temporaries."""
+    body = step.train_step(run.task, run.optimizer, run.schedule, run.settings.optim.ema)
+    state = jax.eval_shape(run.initial)
+    context = {
+        'data': {'images': _like(run.source.images), 'labels': _like(run.source.labels)},
+        'strengths': run.strengths(),
+    }
+    ids = jax.ShapeDtypeStruct((run.plan.batch_size // len(run.parallel.devices),), jnp.int32)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    compiled = jax.jit(lambda *args: body(*args, axis_name=None), donate_argnums=0).lower(state, context, ids, key)
+    analysis = compiled.compile().memory_analysis()
+    assert analysis is not None
+    return analysis.argument_size_in_bytes + analysis.temp_size_in_bytes
+
+
+def _like(array: np.ndarray) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(array.shape, array.dtype)

@@ -1,0 +1,1 @@
+"""Sweeps: one experiment many times, and what the many say together."""

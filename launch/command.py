@@ -1,0 +1,88 @@
+"""What the commands share: flags told in one line when they are wrong, caches, and how a command ends."""
+
+import os
+import pathlib
+import sys
+
+from absl import app, flags
+from ml_collections import config_flags
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # So that a checkout runs uninstalled.
+
+from jaxvision.errors import Stopped, UserError  # noqa: E402  (errors imports nothing else)
+
+
+def run(main) -> None:
+    """Parses the flags, runs main(), and exits: 0, 2 after a mistake of the user's, 128 + signal when stopped."""
+    app.run(lambda unused_argv: _guard(main), flags_parser=_parse)
+
+
+def define_config() -> None:
+    """Defines --config and --config.KEY."""
+    config_flags.DEFINE_config_file('config', help_string='Config file, e.g. configs/distill.py.')
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS['config'])  # So that --help tells of it.
+
+
+def experiment_settings():
+    """The config's name, and its settings after overrides, checked before JAX is loaded."""
+    from jaxvision import settings
+
+    config = flags.FLAGS.config
+    if config is None:
+        raise UserError('--config is missing; for example --config=configs/distill.py')
+    try:
+        getattr(config, 'seed', None)  # A file that is not there says so only when it is first asked.
+    except OSError as error:
+        raise UserError(one_line(error)) from error
+    flag = flags.FLAGS['config']
+    name = pathlib.Path(config_flags.get_config_filename(flag)).stem
+    return name, settings.resolve(config, config_flags.get_override_values(flag))
+
+
+def set_up() -> None:
+    """Devices and caches, before anything is computed. JAX is imported here, not for --help."""
+    import jax
+    from absl import logging
+
+    from jaxvision.data import sources
+    from jaxvision.training import environment, parallel
+
+    logging.set_verbosity(logging.ERROR)  # TFDS, Orbax and XLA tell much that only their developers need.
+    parallel.set_up_cpu(environment.cores())
+    if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+        jax.config.update('jax_compilation_cache_dir', str(sources.cache_dir() / 'compilation'))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+    jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        _fail(one_line(error))
+    except Exception as error:  # What a config file raised while it was read.
+        _fail(f'the config file raised {type(error).__name__}: {one_line(error)}')
+    if len(rest) > 1:
+        _fail(f'{rest[1]!r} is not a flag; flags are written --name=value')
+    return rest
+
+
+def one_line(error: Exception) -> str:
+    """An error's text as one line; of a traceback in it, the last line alone."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if any(line.startswith('Traceback') for line in lines) else ' '.join(lines)
+
+
+def _guard(main) -> None:
+    try:
+        main()
+    except UserError as error:
+        _fail(str(error))
+    except Stopped as stop:
+        print(f'{stop}; to go on: {" ".join(["python", *sys.argv])}', file=sys.stderr)
+        sys.exit(128 + stop.signal)
+
+
+def _fail(message: str):
+    print(f'error: {message}', file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,156 @@
+"""A user's mistake costs one clear line and a non-zero exit, never a stack of frames."""
+
+import json
+import subprocess
+
+import pytest
+
+SMALL = (
+    '--config=configs/classify.py',
+    '--config.data.name=generated',
+    '--config.data.generated_examples=120',
+    '--config.data.batch_size=20',
+    '--config.model.filters=(4,)',
+    '--config.train.epochs=0.5',
+)
+
+
+def fails(result: subprocess.CompletedProcess, *words: str) -> str:
+    """Checks that the command failed with a single line on stderr that holds all the words."""
+    told = result.stderr.strip().splitlines()
+    assert result.returncode not in (0, 1), result.stderr
+    assert len(told) == 1, result.stderr
+    assert told[0].startswith('error: ')
+    for word in words:
+        assert word in told[0], told[0]
+    return told[0]
+
+
+CASES = {
+    'unknown key': (['--config.model.colour=red'], ['colour']),
+    'unknown flag': (['--colour=red'], ['colour']),
+    'a word too many': (['red'], ["'red'", '--name=value']),
+    'wrong type': (['--config.data.batch_size=many'], ['batch_size', 'many']),
+    'wrong type, float for int': (['--config.data.batch_size=1.5'], ['batch_size', '1.5']),
+    'batch size 0': (['--config.data.batch_size=0'], ['data.batch_size is 0', 'at least 1']),
+    'mixup -1': (['--config.augment.mixup=-1.0'], ['augment.mixup is -1.0', 'at least 0']),
+    'temperature 0': (['--config.model.temperature=0.0'], ['model.temperature is 0.0', 'above 0']),
+    'train_fraction 2': (['--config.data.train_fraction=2.0'], ['data.train_fraction is 2.0', 'at most 1']),
+    'nan': (['--config.optim.lr=nan'], ['optim.lr is nan', 'finite']),
+    'tuple of words': (['--config.model.filters=("a",)'], ['model.filters']),
+    'unknown model': (['--config.model.name=alexnet'], ["'alexnet'", 'convnet', 'resnet']),
+    'unknown optimizer': (['--config.optim.name=lion'], ["'lion'", 'adamw', 'nesterov']),
+    'unknown task': (['--config.task=segment'], ["'segment'", 'classify']),
+    'fold beyond folds': (['--config.data.folds=3', '--config.data.fold=3'], ['data.fold is 3', 'data.folds, 3']),
+    'coupled adamw': (
+        ['--config.optim.name=adamw', '--config.optim.weight_decay=0.1', '--config.optim.decay=coupled'],
+        ['adamw is decoupled'],
+    ),
+    'override nothing reads: model': (['--config.model.patch=4'], ['model.patch', 'nothing reads', 'convnet']),
+    'override nothing reads: teacher': (['--config.teacher.optim.lr=0.1'], ['teacher.optim.lr', 'distill.weight is 0']),
+    'override nothing reads: schedule': (['--config.optim.factor=0.5'], ['optim.factor', 'schedule is cosine']),
+    'override nothing reads: fold': (['--config.data.fold=0'], ['data.fold', 'data.folds is 0']),
+    'unknown dataset': (['--config.data.name=cifar0', '--config.data.data_dir=/nowhere'], ["'cifar0'", '/nowhere']),
+    'batch larger than split': (['--config.data.batch_size=5000'], ['data.batch_size is 5000', '1294']),
+    'no such folder': (['--config.data.name=image_folder', '--config.data.path=/nowhere'], ["'/nowhere'"]),
+    'too small to pool': (['--config.model.filters=(4,4,4,4)'], ['nothing left to pool']),
+    'too many devices': (['--config.devices=64'], ['devices is 64', 'only']),
+    'split left empty': (['--config.data.train_fraction=0.0001'], ['train split is empty']),
+    'more folds than examples': (['--config.data.folds=1000'], ['data.folds=1000', 'smallest class']),
+    'teacher missing': (
+        ['--config.distill.weight=0.5', '--config.teacher.workdir=/nowhere'],
+        ['/nowhere', 'not exist'],
+    ),
+}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_bad_flags(case, launch, tmp_path):
+    flags, words = CASES[case]
+    result = launch('train.py', '--config=configs/classify.py', f'--workdir={tmp_path}/run', *flags)
+    fails(result, *words)
+    assert not (tmp_path / 'run' / 'result.json').exists()
+
+
+def test_batch_not_divisible_by_devices(launch, tmp_path):
+    result = launch('train.py', *SMALL, '--config.devices=8', f'--workdir={tmp_path}', devices=8)
+    fails(result, 'data.batch_size is 20', '8 devices')
+
+
+def test_missing_config(launch):
+    fails(launch('train.py'), '--config is missing', 'configs/distill.py')
+    fails(launch('evaluate.py'), '--workdir is missing')
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        (None, ['none.py']),
+        ('def get_config():\n  raise RuntimeError("no luck")\n', ['no luck']),
+        ('x = = 1\n', ['syntax']),
+        ('def config():\n  return 1\n', ['get_config']),
+        ('def get_config():\n  return {}\n', ['ConfigDict']),
+        ('import ml_collections\ndef get_config():\n  return ml_collections.ConfigDict({"seed": 0})\n', ['missing']),
+    ],
+)
+def test_bad_config_files(text, words, launch, tmp_path):
+    path = tmp_path / 'none.py'
+    if text is not None:
+        path.write_text(text)
+    fails(launch('train.py', f'--config={path}', f'--workdir={tmp_path}/run'), *words)
+
+
+def test_teachers_that_do_not_fit(launch, tmp_path):
+    teacher = tmp_path / 'teacher'
+    assert launch('train.py', *SMALL, f'--workdir={teacher}').returncode == 0
+    student = (*SMALL, '--config.distill.weight=0.5', f'--workdir={tmp_path}/student')
+    given = f'--config.teacher.workdir={teacher}'
+    fails(launch('train.py', *student, given, '--config.data.generated_classes=5'), '10 classes', 'has 5')
+    fails(launch('train.py', *student, given, '--config.data.generated_shape=(9,9,1)'), '(8, 8, 1)', '(9, 9, 1)')
+    fails(launch('train.py', *student, given, '--config.data.split_seed=1'), 'other splits', 'data.split_seed')
+    fails(launch('train.py', *student, given, '--config.teacher.seed=1'), 'teacher.seed', 'nothing reads')
+    (teacher / 'result.json').unlink()
+    fails(launch('train.py', *student, given), 'unfinished', str(teacher))
+    fails(launch('evaluate.py', f'--workdir={teacher}'), 'not a finished run')
+    (tmp_path / 'empty').mkdir()
+    fails(launch('train.py', *student, f'--config.teacher.workdir={tmp_path}/empty'), 'holds no run')
+
+
+def test_workdir_of_another_config(launch, tmp_path):
+    assert launch('train.py', *SMALL, f'--workdir={tmp_path}').returncode == 0
+    told = fails(
+        launch('train.py', *SMALL, '--config.seed=7', f'--workdir={tmp_path}'), 'another config', str(tmp_path)
+    )
+    assert 'seed (0 there, 7 now)' in told
+    assert 'optim.lr' not in told
+
+
+def test_unwritable_workdir(launch, tmp_path):
+    (tmp_path / 'file').write_text('in the way')
+    fails(launch('train.py', *SMALL, f'--workdir={tmp_path}/file/run'), 'cannot write', f'{tmp_path}/file/run')
+
+
+def test_full_disk(launch, tmp_path):
+    disk = tmp_path / 'disk'
+    disk.mkdir()
+    mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=600k', 'tmpfs', disk], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f'a small disk cannot be mounted here: {mounted.stderr.strip()}')
+    try:
+        told = fails(launch('train.py', *SMALL, f'--workdir={disk}/run'), 'cannot write checkpoint', f'{disk}/run')
+        assert 'MiB are free' in told
+    finally:
+        subprocess.run(['umount', disk], check=True)
+
+
+def test_nan_loss_stops_and_keeps_the_last_good_checkpoint(launch, tmp_path):
+    flags = [flag for flag in SMALL if 'epochs' not in flag]
+    flags += ['--config.train.epochs=20.0', '--config.train.eval_every=2', '--config.optim.name=sgd']
+    result = launch('train.py', *flags, '--config.optim.lr=1e18', '--config.model.norm=none', f'--workdir={tmp_path}')
+    told = fails(result, 'the loss is', 'at step', 'optim.lr')
+    step = int(told.split('at step ')[1].split(':')[0])
+    kept = [int(path.name) for path in (tmp_path / 'checkpoints').iterdir() if path.name.isdigit()]
+    assert all(number < step for number in kept)
+    assert f'checkpoint {max(kept)} ' in told if kept else 'none is saved' in told
+    for line in (tmp_path / 'metrics.jsonl').read_text().splitlines():
+        assert json.loads(line)['step'] < step
