@@ -31,6 +31,7 @@ def schedule(
     Returns:
       A function of the step (from 0) in [0, 1].
     """
+    after: optax.Schedule
     rise = round(warmup * steps)
     rest = max(steps - rise, 1)
     if name == 'constant':
@@ -40,7 +41,12 @@ def schedule(
     elif name == 'linear':
         after = optax.linear_schedule(1.0, 0.0, rest)
     elif name == 'step':
-        after = optax.piecewise_constant_schedule(1.0, {round(share * steps) - rise: factor for share in milestones})
+        places = jnp.array([round(share * steps) - rise for share in milestones])
+
+        def stairs(step):
+            return factor ** jnp.sum(step >= places)
+
+        after = stairs
     else:
         raise ValueError(f'unknown schedule {name!r}; known are {", ".join(SCHEDULES)}')
     if not rise:

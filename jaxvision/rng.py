@@ -28,21 +28,23 @@ def key(seed, stream: str, step=None, example=None) -> jax.Array:
     Returns:
       A scalar key, or keys [batch] where `example` is given.
     """
+    # Always three folds, 0 standing for "none": a key that is drawn from is never the parent of another.
     result = jax.random.fold_in(base(seed), _stream(stream))
-    if step is not None:
-        result = jax.random.fold_in(result, step)
-    if example is not None:
-        result = jax.vmap(jax.random.fold_in, (None, 0))(result, example)
-    return result
+    result = jax.random.fold_in(result, 0 if step is None else step + 1)
+    if example is None:
+        return jax.random.fold_in(result, 0)
+    return jax.vmap(jax.random.fold_in, (None, 0))(result, example + 1)
 
 
 def base(seed) -> jax.Array:
     """The key of a run: from an integer, or the key itself if it is one already."""
     if isinstance(seed, jax.Array) and jax.dtypes.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed
+    if isinstance(seed, int) and not 0 <= seed < 2**32:
+        raise ValueError(f'seed {seed} does not fit into 32 bits')
     return jax.random.key(seed)
 
 
 def generator(seed: int, stream: str, *numbers: int) -> np.random.Generator:
     """A NumPy generator for what is drawn on the host (epoch orders, splits), from (seed, stream, numbers)."""
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, _stream(stream), *numbers])))
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(_stream(stream), *numbers))))

@@ -36,6 +36,7 @@ CHOICES = {
 
 Check = tuple[Callable[[Any], bool], str]
 POSITIVE: Check = (lambda v: v > 0, 'above 0')
+SEED: Check = (lambda v: 0 <= v < 2**32, 'at least 0 and below 2**32')
 NOT_NEGATIVE: Check = (lambda v: v >= 0, 'at least 0')
 AT_LEAST_ONE: Check = (lambda v: v >= 1, 'at least 1')
 SHARE: Check = (lambda v: 0 <= v <= 1, 'from 0 to 1')
@@ -72,7 +73,7 @@ class Data(TrainingData):
     image_size: int = setting(0, NOT_NEGATIVE)  # Resize to this side; 0 keeps the images as they are.
     validation_fraction: float = setting(0.1, INNER)  # Cut from train, where the set has no validation split.
     test_fraction: float = setting(0.2, INNER)  # The same for test.
-    split_seed: int = setting(0, NOT_NEGATIVE)  # Moves the splits; `seed` does not.
+    split_seed: int = setting(0, SEED)  # Moves the splits; `seed` does not.
     folds: int = setting(0, (lambda v: v == 0 or v >= 2, '0 (off) or at least 2'))
     fold: int = setting(0, NOT_NEGATIVE)
     generated_shape: tuple[int, ...] = setting((8, 8, 1), SHAPE)
@@ -158,7 +159,7 @@ class Teacher:
 
     workdir: str = setting('')  # Of a finished run, or of a folder of such (an ensemble); empty to train it.
     members: int = setting(1, AT_LEAST_ONE)  # How many to train, from seeds seed, seed + 1, ...; an ensemble above 1.
-    seed: int = setting(0, NOT_NEGATIVE)
+    seed: int = setting(0, SEED)
     data: TrainingData = field(default_factory=TrainingData)
     model: Model = field(default_factory=Model)
     augment: Augment = field(default_factory=Augment)
@@ -176,7 +177,7 @@ class Distill:
 
 @dataclass(frozen=True)
 class Settings:
-    seed: int = setting(0, NOT_NEGATIVE)  # Moves initial weights, order, augmentation and dropout; not the splits.
+    seed: int = setting(0, SEED)  # Moves initial weights, order, augmentation and dropout; not the splits.
     task: str = setting('classify')
     parallel: str = setting('pmap')
     devices: int = setting(0, NOT_NEGATIVE)  # 0: all of them (on CPU: as many as cores, if the batch divides so).

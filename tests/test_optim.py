@@ -220,7 +220,7 @@ def test_attention_and_head_decay():
 
 
 def test_only_kernels_shrink_without_a_gradient():
-    model = models.build('resnet', 3, norm='batch', **SMALL['resnet'])
+    model = models.build('convnet', 3, norm='batch', **SMALL['convnet'])
     shapes = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 8, 8, 1), jnp.float32))['params']
     params = jax.tree.map(lambda leaf: np.ones(leaf.shape, np.float32), shapes)
     rule = optim.chain('momentum', learning_rate=0.5, weight_decay=0.1)

@@ -27,7 +27,8 @@ def read(path: str, image_size: int):
     parts = {split: root / split for split in ('train', 'validation', 'test') if (root / split).is_dir()}
     if 'train' not in parts:
         parts = {'train': root}
-    class_names = sorted({folder.name for part in parts.values() for folder in part.iterdir() if folder.is_dir()})
+    folders = [folder for part in parts.values() for folder in part.iterdir() if folder.is_dir()]
+    class_names = sorted({folder.name for folder in folders if not folder.name.startswith('.')})
     if len(class_names) < 2:
         raise UserError(f'{root} has {len(class_names)} class folders; at least two are needed')
     images, labels, official = [], [], {}

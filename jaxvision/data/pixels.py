@@ -19,7 +19,7 @@ def decode(encoded: bytes, channels: int, image_size: int = 0) -> np.ndarray:
       ValueError: the bytes are no image.
     """
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag)
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag) if encoded else None
     if image is None:
         raise ValueError('not an image, or a broken one')
     if image_size:

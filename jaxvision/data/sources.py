@@ -94,7 +94,7 @@ def load(
 
         return _finish(name, *folders.read(path, image_size))
     location = _find(name, data_dir)
-    if location is None and name.partition(':')[0] == EMBEDDED:
+    if location is None and name in (EMBEDDED, f'{EMBEDDED}:1.0.0'):
         location = _write_digits(data_dir)
     if location is None:
         raise UserError(_not_prepared(name, data_dir))

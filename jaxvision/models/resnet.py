@@ -97,6 +97,8 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, training: Training | None = None) -> jax.Array:
+        if self.stem not in STEMS:
+            raise ValueError(f'unknown stem {self.stem!r}; known are {", ".join(STEMS)}')
         cifar = self.depth in CIFAR_DEPTHS
         stages = ((self.depth - 2) // 6,) * 3 if cifar else IMAGENET_STAGES[self.depth]
         bottleneck = not cifar and self.depth >= 50

@@ -5,6 +5,7 @@ import math
 
 import flax.linen as nn
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -112,11 +113,10 @@ def test_depth_counts_the_layers_with_weights(depth, convolutions):
 @pytest.mark.parametrize('name', SMALL)
 def test_shapes_and_dtypes(name, norm, rate, dtype):
     model = build(name, norm=norm, dropout=rate, dtype=dtype)
-    variables = abstract(model, SHAPE)
+    pixels = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
+    evaluated, variables = jax.eval_shape(model.init_with_output, jax.random.key(0), pixels)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype('float32')}
     assert ('batch_stats' in variables) == (norm == 'batch' and name != 'linear')
-    pixels = jax.ShapeDtypeStruct(SHAPE, jnp.float32)
-    evaluated = jax.eval_shape(model.apply, variables, pixels)
     trained, changed = jax.eval_shape(
         lambda *args: model.apply(*args, training(rate), mutable=['batch_stats']), variables, pixels
     )
@@ -133,6 +133,27 @@ def test_finite_and_not_constant(name, norm, dtype):
         assert np.isfinite(logits).all()
         assert (np.std(logits, axis=0) > 0).all()  # Other images, other logits.
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(changed))
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+@pytest.mark.parametrize('name', ['mlp', 'convnet', 'resnet', 'vit'])
+def test_every_product_but_the_heads_is_in_the_dtype(name, dtype):
+    model = build(name, norm='layer', dtype=dtype)
+    computation = jax.make_jaxpr(model.apply)(abstract(model, SHAPE), jax.ShapeDtypeStruct(SHAPE, jnp.float32))
+    *products, head = list(operands(computation.jaxpr))
+    assert len(products) >= 2
+    assert set(products) == {jnp.dtype(dtype)}
+    assert head == jnp.float32
+
+
+def operands(jaxpr):
+    """The dtype of the inputs of each convolution and matrix product, in order."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ('dot_general', 'conv_general_dilated'):
+            (dtype,) = {variable.aval.dtype for variable in equation.invars}
+            yield dtype
+        for inner in jax.extend.core.jaxprs_in_params(equation.params):
+            yield from operands(inner)
 
 
 @pytest.mark.parametrize('side', [5, 8, 9])

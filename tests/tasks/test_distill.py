@@ -1,6 +1,7 @@
 """Distillation wraps a task: the teacher sees the student's pixels, and its outputs enter the loss."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import jax
@@ -53,13 +54,22 @@ def brightness(variables, images):
     return variables * jnp.stack([means[:, 0], means[:, 1], 1 - means[:, 0]], axis=1)
 
 
+@functools.lru_cache
+def network_of(task):
+    return jax.jit(task.init)(jax.random.key(7))
+
+
+def draw(*shape):
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
 def taught(context, *variables):
     return {**context, 'teachers': tuple(variables)}
 
 
 @pytest.fixture(scope='module')
-def variables(constants, key):
-    return {**STUDENT.init(key), 'constants': constants}
+def variables(constants):
+    return {**network_of(STUDENT), 'constants': constants}
 
 
 examples_of = jax.jit(lambda task, *args: task.examples(*args, None), static_argnums=0)
@@ -76,7 +86,7 @@ def test_teacher_sees_the_very_pixels_of_the_student(context, key):
 
 
 def test_teacher_is_run_as_in_evaluation(context, constants, key):
-    teacher = {**MLP.init(key), 'constants': constants}
+    teacher = {**network_of(MLP), 'constants': constants}
     got = examples_of(Distill(STUDENT, (MLP,)), taught(context, teacher), IDS, key, 0)
     expected, _ = MLP.forward(teacher, got.images, None)
     np.testing.assert_allclose(got.teacher, expected, rtol=1e-5, atol=1e-5)
@@ -85,7 +95,7 @@ def test_teacher_is_run_as_in_evaluation(context, constants, key):
 def test_teachers_keep_their_own_constants(context, constants, key):
     """Each normalises by its own statistics and divides by its own temperature."""
     theirs = {'mean': jnp.zeros(2), 'std': jnp.full(2, 0.5), 'temperature': jnp.float32(2.0)}
-    teacher = {**MLP.init(key), 'constants': theirs}
+    teacher = {**network_of(MLP), 'constants': theirs}
     got = examples_of(Distill(STUDENT, (MLP,)), taught(context, teacher), IDS, key, 0)
     logits = MLP.model.apply({name: teacher[name] for name in ('params', 'batch_stats')}, got.images * 2)
     np.testing.assert_allclose(got.teacher, logits / 2, rtol=1e-5, atol=1e-5)
@@ -132,10 +142,10 @@ def gradient(task, examples, strengths, variables):
 
 
 def test_weight_zero_is_the_student_alone_to_the_bit(context, variables, key):
-    task = Distill(MIXED, (Looker(brightness),))
+    task = Distill(STUDENT, (Looker(brightness),))
     examples = examples_of(task, taught(context, jnp.float32(5.0)), IDS, key, 1)
     off = {**context['strengths'], 'distill_weight': jnp.float32(0.0)}
-    alone = gradient(MIXED, examples._replace(teacher=None), off, variables)
+    alone = gradient(STUDENT, examples._replace(teacher=None), off, variables)
     jax.tree.map(np.testing.assert_array_equal, gradient(task, examples, off, variables), alone)
     on = gradient(task, examples, context['strengths'], variables)
     assert not np.allclose(jax.tree.leaves(on)[0], jax.tree.leaves(alone)[0])
@@ -183,10 +193,9 @@ def test_weight_and_temperature_are_traced(context, variables, key):
 
 def test_the_rest_is_the_students(context, constants, key):
     task = Distill(MLP, (Looker(brightness),))
-    mine, theirs = task.init(key), MLP.init(key)
-    jax.tree.map(np.testing.assert_array_equal, mine, theirs)
-    images = jax.random.uniform(key, (4, *SHAPE))
-    network = {**mine, 'constants': constants}
+    jax.tree.map(np.testing.assert_array_equal, jax.jit(task.init)(jax.random.key(7)), network_of(MLP))
+    images = draw(4, *SHAPE)
+    network = {**network_of(MLP), 'constants': constants}
     training = task.training(context['strengths'], IDS, key, 2, None)
     other = MLP.training(context['strengths'], IDS, key, 2, None)
     np.testing.assert_array_equal(jax.random.key_data(training.dropout_keys), jax.random.key_data(other.dropout_keys))
@@ -196,16 +205,16 @@ def test_the_rest_is_the_students(context, constants, key):
         )
 
 
-def test_distillation_may_be_wrapped_again(context, variables, key):
+def test_distillation_may_be_wrapped_again():
     """It is a task like any other."""
     inner = Distill(STUDENT, (Looker(brightness),))
-    a, b = jax.random.normal(key, (2, 4, CLASSES))
+    a, b = draw(2, 4, CLASSES)
     np.testing.assert_array_equal(inner.imitation(a, b, 2.0), STUDENT.imitation(a, b, 2.0))
     np.testing.assert_array_equal(inner.ensemble([a, b]), STUDENT.ensemble([a, b]))
 
 
 def test_nothing_depends_on_the_number_of_devices(context, key):
-    task = Distill(STUDENT, (Looker(brightness),))
+    task = Distill(MIXED, (Looker(brightness),))
     full = taught(context, jnp.float32(5.0))
     whole = examples_of(task, full, IDS, key, 2)
     parts = jax.jit(jax.vmap(lambda ids: task.examples(full, ids, key, 2, 'devices'), axis_name='devices'))(
