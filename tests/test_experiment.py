@@ -178,3 +178,10 @@ def test_sweep_over_seeds(distilled, launch, tmp_path):
     assert summary['difference']['mean'] == pytest.approx(np.mean(gains))
     assert results[0]['splits'] == read(distilled[0] / 'result.json')['splits']
     assert 'paired by seed' in done.stdout
+
+
+def test_benchmark_of_the_loop(launch):
+    flags = ['--config=configs/classify.py', '--config.data.name=generated', '--config.model.filters=(4,)']
+    done = launch('benchmark.py', *flags, '--steps=5', '--repeats=1')
+    assert done.returncode == 0, done.stderr
+    assert 'bare step' in done.stdout and '% of the images/s' in done.stdout

@@ -14,7 +14,7 @@ FLOORS = (
     ('data', 'models', 'optim'),
     ('tasks',),
     ('training',),
-    ('settings', 'runs', 'teachers', 'summary', 'experiment'),
+    ('settings', 'runs', 'teachers', 'summary', 'experiment', 'benchmark'),
     ('sweeps',),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -1,10 +1,13 @@
 """The loop: what happens when, and how it is told."""
 
+import dataclasses
 import io
 
 import pytest
 
+from jaxvision import runs, settings
 from jaxvision.training import loop, progress
+from jaxvision.training.records import Workdir
 
 
 @pytest.mark.parametrize(
@@ -49,3 +52,24 @@ def test_progress_is_a_bar_on_a_terminal():
     shown = stream.getvalue().split('\r')[-1]
     for word in ('student', '60/100', 'loss=0.5000', 'images/s=1,000', 'validation=87.5%'):
         assert word in shown
+
+
+def test_many_steps_in_one_call_tell_the_same_story(tmp_path):
+    """On an accelerator the loop calls several steps at once; records and events fall on the same steps as before."""
+    config = settings.defaults()
+    config.data.update({'name': 'generated', 'generated_examples': 100, 'batch_size': 20})
+    config.model.update({'filters': (4,), 'dense': (8,), 'norm': 'batch'})
+    config.train.update({'epochs': 6.0, 'eval_every': 8, 'checkpoint_every': 5})
+    config.devices = 2
+    run = runs.assemble(settings.resolve(config))
+    stories = []
+    for count in (1, 3):
+        plan = dataclasses.replace(run.plan, steps_per_call=count)
+        workdir = Workdir(tmp_path / str(count))
+        runs.train(dataclasses.replace(run, plan=plan), workdir, stream=io.StringIO())
+        stories.append(workdir.metrics())
+    assert [record['step'] for record in stories[0]] == [8, 16, 22]
+    for one, many in zip(*stories, strict=True):
+        assert one.keys() == many.keys()
+        for name in one.keys() - {'examples_per_second'}:
+            assert many[name] == pytest.approx(one[name], rel=1e-4), name

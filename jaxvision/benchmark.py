@@ -1,0 +1,59 @@
+"""Measurements of our own code: ratios of medians, both sides in turn in one process."""
+
+import dataclasses
+import statistics
+import tempfile
+import time
+from typing import Any
+
+import jax
+
+from jaxvision import rng, runs
+from jaxvision.data import order
+from jaxvision.settings import Settings
+from jaxvision.training import step
+from jaxvision.training.records import Workdir
+
+
+def loop_overhead(settings: Settings, *, steps: int = 150, repeats: int = 5) -> dict[str, Any]:
+    """Images/s of real training, records, checkpoints and progress included, against the bare mapped step.
+
+    Args:
+      settings: what to train.
+      steps: a round on each side.
+      repeats: rounds, A B A B ...; the medians are compared.
+
+    Returns:
+      {'bare_ms': of a step, 'loop_ms', 'ratio': images/s of the loop over those of the bare step, 'rounds'}.
+    """
+    train_size = len(runs.assemble(settings).splits.train)
+    epochs = steps * (train_size if settings.data.full_batch else settings.data.batch_size) / train_size
+    schedule = dataclasses.replace(settings.train, epochs=epochs, eval_every=steps, checkpoint_every=steps)
+    run = runs.assemble(dataclasses.replace(settings, train=schedule))
+    context, key = run.context(), run.parallel.replicate(rng.base(settings.seed))
+    mapped = run.parallel.train(step.train_step(run.task, run.optimizer, run.schedule, settings.optim.ema))
+    ids = run.parallel.cut(order.batch_ids(run.splits.train, settings.seed, 0, run.plan.batch_size))
+
+    def bare() -> float:
+        state = mapped(run.initial(), context, ids, key)[0]
+        jax.block_until_ready(state)
+        started = time.perf_counter()
+        for _ in range(steps):
+            state, _ = mapped(state, context, ids, key)
+        jax.block_until_ready(state)
+        return run.plan.batch_size * steps / (time.perf_counter() - started)
+
+    def loop() -> float:
+        with tempfile.TemporaryDirectory() as folder, open('/dev/null', 'w') as silence:
+            return runs.train(run, Workdir(folder), stream=silence)['examples_per_second']
+
+    bare()  # Both sides once, uncounted: compiled and warm.
+    loop()
+    rounds = [(bare(), loop()) for _ in range(repeats)]
+    (bare_rate, loop_rate) = (statistics.median(side) for side in zip(*rounds, strict=True))
+    return {
+        'bare_ms': 1e3 * run.plan.batch_size / bare_rate,
+        'loop_ms': 1e3 * run.plan.batch_size / loop_rate,
+        'ratio': loop_rate / bare_rate,
+        'rounds': [second / first for first, second in rounds],
+    }
