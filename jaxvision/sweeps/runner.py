@@ -22,8 +22,9 @@ def over_seeds(settings: Settings, seeds: Sequence[int], path: str, *, stream=No
       stream: where the progress goes; stdout if None.
 
     Returns:
-      What is written to summary.json: {'n', 'versions', 'test_accuracy': statistics.mean, and in a distillation
-      'alone_test_accuracy' and 'difference': paired, distilled minus alone}. Each trial is a row of results.csv.
+      What is written to summary.json: {'n', 'versions', 'git', 'test_accuracy' and 'validation_accuracy': as
+      statistics.mean returns them, and in a distillation 'alone_test_accuracy' and 'difference': paired, distilled
+      minus alone}. Each trial is a row of results.csv.
     """
     workdir = Workdir(path)
     workdir.check({})
@@ -44,8 +45,7 @@ def over_seeds(settings: Settings, seeds: Sequence[int], path: str, *, stream=No
     if all('alone_test_accuracy' in row for row in rows):
         alone = [row['alone_test_accuracy'] for row in rows]
         summary['alone_test_accuracy'] = statistics.mean(alone)
-        if len(rows) > 1:
-            summary['difference'] = statistics.paired_difference([row['test_accuracy'] for row in rows], alone)
+        summary['difference'] = statistics.paired_difference([row['test_accuracy'] for row in rows], alone)
     workdir.replace('results.csv', lambda path: _write(path, rows))
     workdir.write('summary.json', summary)
     return summary
@@ -69,21 +69,21 @@ def tell(summary: dict[str, Any]) -> str:
 
     def percent(name: str) -> str:
         value = summary[name]
-        low, high = value['ci95']
-        return (
-            f'mean {value["mean"]:.2%} (95% interval {low:.2%} to {high:.2%}), median {value["median"]:.2%}, '
-            f'n = {value["n"]} seeds'
-        )
+        return f'mean {value["mean"]:.2%}{_within(value)}, median {value["median"]:.2%}, n = {value["n"]} seeds'
 
     lines = [f'test accuracy: {percent("test_accuracy")}']
-    if 'alone_test_accuracy' in summary:
-        lines.append(f'the same student alone: {percent("alone_test_accuracy")}')
     if 'difference' in summary:
         value = summary['difference']
-        low, high = value['ci95']
+        lines.append(f'the same student alone: {percent("alone_test_accuracy")}')
         lines.append(
-            f'distilled minus alone, paired by seed: {value["mean"] * 100:+.2f} points (95% interval {low * 100:+.2f} '
-            f'to {high * 100:+.2f}), better in {value["better"]} of {value["n"]}; the teacher is one and '
-            'the same, so the interval does not hold its variance'
+            f'distilled minus alone, paired by seed: {value["mean"] * 100:+.2f} points{_within(value)}, better in '
+            f'{value["better"]} of {value["n"]}; the teacher is one, so its variance is not in the interval'
         )
     return '\n'.join(lines)
+
+
+def _within(value: dict[str, Any]) -> str:
+    if value['ci95'] is None:
+        return ' (one run has no interval)'
+    low, high = value['ci95']
+    return f' (95% interval {low * 100:+.2f} to {high * 100:+.2f})'
