@@ -1,5 +1,6 @@
 """Measurements of our own code: ratios of medians, both sides in turn in one process."""
 
+import collections
 import dataclasses
 import statistics
 import tempfile
@@ -11,7 +12,7 @@ import jax
 from jaxvision import rng, runs
 from jaxvision.data import order
 from jaxvision.settings import Settings
-from jaxvision.training import step
+from jaxvision.training import loop, step
 from jaxvision.training.records import Workdir
 
 
@@ -34,22 +35,28 @@ def loop_overhead(settings: Settings, *, steps: int = 150, repeats: int = 5) -> 
     mapped = run.parallel.train(step.train_step(run.task, run.optimizer, run.schedule, settings.optim.ema))
     ids = run.parallel.cut(order.batch_ids(run.splits.train, settings.seed, 0, run.plan.batch_size))
 
+    ahead = loop.in_flight(run.parallel.devices)
+
     def bare() -> float:
         state = mapped(run.initial(), context, ids, key)[0]
         jax.block_until_ready(state)
         started = time.perf_counter()
+        under_way = collections.deque()
         for _ in range(steps):
-            state, _ = mapped(state, context, ids, key)
+            state, metrics = mapped(state, context, ids, key)
+            under_way.append(metrics)
+            if len(under_way) > ahead:
+                jax.block_until_ready(under_way.popleft())
         jax.block_until_ready(state)
         return run.plan.batch_size * steps / (time.perf_counter() - started)
 
-    def loop() -> float:
+    def looped() -> float:
         with tempfile.TemporaryDirectory() as folder, open('/dev/null', 'w') as silence:
             return runs.train(run, Workdir(folder), stream=silence)['examples_per_second']
 
     bare()  # Both sides once, uncounted: compiled and warm.
-    loop()
-    rounds = [(bare(), loop()) for _ in range(repeats)]
+    looped()
+    rounds = [(bare(), looped()) for _ in range(repeats)]
     (bare_rate, loop_rate) = (statistics.median(side) for side in zip(*rounds, strict=True))
     return {
         'bare_ms': 1e3 * run.plan.batch_size / bare_rate,

@@ -6,6 +6,8 @@ import numpy as np
 def in_top_k(logits: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray:
     """Whether the label is among the k largest logits. Among equal logits the lower class comes first.
 
+    Logits with a NaN are never a hit.
+
     Args:
       logits: float [n, num_classes].
       labels: int [n].
@@ -18,7 +20,7 @@ def in_top_k(logits: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray:
     own = np.take_along_axis(logits, labels[:, None], axis=1)
     lower = np.arange(logits.shape[1])[None, :] < labels[:, None]
     rank = np.sum((logits > own) | ((logits == own) & lower), axis=1)
-    return rank < k
+    return (rank < k) & ~np.isnan(logits).any(axis=1)
 
 
 def confusion_matrix(predictions: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

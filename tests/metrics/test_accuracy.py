@@ -92,3 +92,8 @@ def test_class_without_examples_has_no_accuracy():
     # Class 1 is predicted but never true, class 3 neither.
     got = metrics.per_class_accuracy(metrics.confusion_matrix(np.array([0, 1, 2]), np.array([0, 0, 2]), 4))
     np.testing.assert_array_equal(got, [0.5, np.nan, 1.0, np.nan])
+
+
+def test_nan_logits_are_never_a_hit():
+    logits = np.array([[np.nan, np.nan], [np.nan, 1.0], [0.0, 1.0]])
+    np.testing.assert_array_equal(metrics.in_top_k(logits, np.array([0, 1, 1])), [False, False, True])

@@ -82,6 +82,8 @@ def fake(train_hits: int, test_hits: int, n: int = 1_000):
         (700, 600, 'More underfitting than overfitting'),
         (1_000, 995, 'Neither'),
         (985, 980, 'Too few examples'),
+        (990, 1_000, 'Neither'),
+        (980, 998, 'Neither'),
     ],
 )
 def test_verdicts(train, test, begins):
