@@ -25,6 +25,7 @@ setup(
         'opencv-python-headless>=4.10',
         'tensorboardX>=2.6.2',
         'matplotlib>=3.9',
+        'pillow>=10',
         'tqdm>=4.66',
     ],
     extras_require={

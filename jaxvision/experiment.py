@@ -1,17 +1,20 @@
 """An experiment: settings -> a trained, evaluated, reported workdir; teacher, student alone, student distilled."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
+
+import jax
 
 from jaxvision import metrics, runs, teachers
 from jaxvision.errors import UserError
-from jaxvision.settings import Settings, from_dict
+from jaxvision.settings import Settings
 from jaxvision.training import evaluation
 from jaxvision.training.records import Workdir
 from jaxvision.training.reports import page
 
 
-def run(settings: Settings, path: str, *, stream=None) -> dict[str, Any]:
+def run(settings: Settings, path: str, *, overridden: Collection[str] = (), stream=None) -> dict[str, Any]:
     """The main job: trains what the settings describe in one workdir, with its report.
 
     A distillation first restores or trains the teacher, then trains the student alone (under `alone/`), then under the
@@ -20,6 +23,7 @@ def run(settings: Settings, path: str, *, stream=None) -> dict[str, Any]:
     Args:
       settings: checked settings.
       path: of the workdir. The same settings resume, or return the result if it is complete.
+      overridden: dotted keys that the user set by hand; one that this dataset does not read is an error.
       stream: where the progress goes; stdout if None.
 
     Returns:
@@ -27,16 +31,28 @@ def run(settings: Settings, path: str, *, stream=None) -> dict[str, Any]:
     """
     workdir = Workdir(path)
     workdir.check(dataclasses.asdict(settings))
+    source, _ = runs.load_data(settings.data)
+    for split in ('validation', 'test'):
+        if f'data.{split}_fraction' in overridden and split in source.official:
+            raise UserError(f'config.data.{split}_fraction is set, but {source.name} has a {split} split of its own')
+    with workdir.alone():
+        return _run(settings, workdir, stream)
+
+
+def _run(settings: Settings, workdir: Workdir, stream) -> dict[str, Any]:
     if workdir.complete:
         result = workdir.read('result.json')
     elif not settings.distills:
         result = runs.train(runs.assemble(settings), workdir, stream=stream)
     else:
-        teacher = teachers.provide(settings, stream=stream)
-        alone = None
+        # Whatever is wrong with the student is told before the teacher is trained.
+        student_alone, alone = runs.assemble(settings.alone()), None
         if settings.distill.compare_alone:
             alone = Workdir(workdir / 'alone')
-            runs.train(runs.assemble(settings.alone()), alone, label='student alone', stream=stream)
+            alone.check(dataclasses.asdict(settings.alone()))
+        teacher = teachers.provide(settings, stream=stream)
+        if alone is not None:
+            runs.train(student_alone, alone, label='student alone', stream=stream)
         student = runs.assemble(settings, teacher)
         result = runs.train(student, workdir, teacher=teacher, alone=alone, label='student distilled', stream=stream)
     if not (workdir / 'report.html').exists():
@@ -63,10 +79,8 @@ def evaluate(path: str, split: str, *, at: str = 'last', temperature: float = 1.
     """
     workdir = Workdir(path)
     workdir.read('result.json')
-    run = runs.assemble(from_dict(workdir.read('config.json')).alone())
-    before = workdir.read('environment.json')['dataset']
-    if (before['fingerprint'], before['held_out']) != (run.source.fingerprint, run.splits.held_out):
-        raise UserError(f'the dataset {run.source.name} is not the one that {workdir} was trained on')
+    run = runs.assemble(runs.settings_of(workdir).alone(), devices=jax.local_devices())
+    runs.same_data(workdir, run.source, run.splits)
     variables = run.parallel.replicate(runs.restore(run, workdir, at).variables)
     outputs = runs.outputs(run, variables)
     labels = run.source.labels[getattr(run.splits, split)]

@@ -13,7 +13,7 @@ from jaxvision.data import order, resident, sources
 from jaxvision.data.sources import Source
 from jaxvision.data.splits import Splits, make_splits
 from jaxvision.errors import UserError
-from jaxvision.settings import Settings
+from jaxvision.settings import Settings, from_dict
 from jaxvision.tasks.classify import Classify
 from jaxvision.tasks.distill import Distill
 from jaxvision.tasks.task import Task, Variables
@@ -130,8 +130,13 @@ def load_data(data) -> tuple[Source, Splits]:
     return source, splits
 
 
-def assemble(settings: Settings, teacher: Teacher | None = None) -> Run:
+def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None) -> Run:
     """Builds what the settings describe; nothing is computed yet.
+
+    Args:
+      settings: checked settings.
+      teacher: whom the student imitates, or None.
+      devices: to compute on, whatever the batch size, e.g. for evaluation; None for those that the settings ask for.
 
     Raises:
       UserError: the dataset is not to be had, or the batch does not fit the split, the devices or the model.
@@ -164,7 +169,8 @@ def assemble(settings: Settings, teacher: Teacher | None = None) -> Run:
     if teacher is not None:
         task = Distill(task, teacher.tasks)
     steps = max(1, round(s.train.epochs * train_size / batch_size))
-    every = s.train.eval_every or -(-train_size // batch_size)
+    # Once an epoch, but no more than a hundred times: an epoch of full-batch descent is a single step.
+    every = s.train.eval_every or max(-(-train_size // batch_size), -(-steps // 100))
     plan = loop.Plan(
         steps=steps,
         batch_size=batch_size,
@@ -173,7 +179,7 @@ def assemble(settings: Settings, teacher: Teacher | None = None) -> Run:
         checkpoint_every=s.train.checkpoint_every or every,
         steps_per_call=1 if jax.default_backend() == 'cpu' else 25,  # A scan is slow on CPU: see the design.
     )
-    devices = parallel.pick_devices(s.devices, batch_size)
+    devices = devices or parallel.pick_devices(s.devices, batch_size)
     return Run(settings, source, splits, task, plan, parallel.Parallel(s.parallel, devices))
 
 
@@ -199,9 +205,9 @@ def train(
       result.json.
     """
     workdir.claim(dataclasses.asdict(run.settings))
+    _record_environment(run, workdir, teacher)
     if workdir.complete:
         return workdir.read('result.json')
-    workdir.write('environment.json', environment.describe(run.parallel.devices, run.source, run.splits))
     context = run.context(teacher)
     predict = run.parallel.predict(step.predict_step(run.task))
     labels = run.source.labels
@@ -263,6 +269,48 @@ def train(
     workdir.write_arrays('samples.npz', **samples(run, context))
     workdir.write('result.json', result)
     return result
+
+
+def _record_environment(run: Run, workdir: Workdir, teacher: Teacher | None) -> None:
+    """Writes environment.json; on a resume, checks first that data and teacher are what they were."""
+    now = environment.describe(run.parallel.devices, run.source, run.splits)
+    now['teacher'] = teacher.record['hash'] if teacher is not None else ''
+    if (workdir / 'environment.json').exists():
+        before = workdir.read('environment.json')
+        same_data(workdir, run.source, run.splits)
+        if before.get('teacher', '') != now['teacher']:
+            raise UserError(f'workdir {workdir} was begun under another teacher; give this run another --workdir')
+        if workdir.complete or before.items() >= now.items():
+            return
+        now['earlier'] = [*before.pop('earlier', []), before]  # What the sessions before this one ran on.
+    workdir.write('environment.json', now)
+
+
+def settings_of(workdir: Workdir) -> Settings:
+    """The settings that a workdir records.
+
+    Raises:
+      UserError: there are none, or they are not of this version of the code.
+    """
+    tree = workdir.read('config.json')
+    try:
+        return from_dict(tree)
+    except UserError as error:
+        raise UserError(f'{workdir / "config.json"}: {error}') from error
+
+
+def same_data(workdir: Workdir, source: Source, splits: Splits) -> None:
+    """Makes sure that a workdir was trained on this data, held out in this way.
+
+    Raises:
+      UserError: on another dataset, or with other validation or test examples.
+    """
+    there = workdir.read('environment.json').get('dataset', {})
+    if (there.get('fingerprint'), there.get('held_out')) != (source.fingerprint, splits.held_out):
+        raise UserError(
+            f'{workdir} was trained on other data or other splits, so it may have seen validation or test examples of '
+            'this run; use the same data, data.split_seed, fractions and folds'
+        )
 
 
 def restore(run: Run, workdir: Workdir, at: str = 'last') -> state.State:

@@ -267,7 +267,7 @@ def _build(kind: type, tree: Any, prefix: str):
 def _value(key: str, value: Any, spec: dataclasses.Field) -> Any:
     default = spec.default
     if isinstance(default, tuple):
-        if not isinstance(value, (tuple, list)) or any(isinstance(item, (str, bool)) for item in value):
+        if not isinstance(value, (tuple, list)) or any(type(item) not in (int, float) for item in value):
             raise UserError(f'config.{key} is {value!r}, but must be a tuple of numbers')
         value = tuple(value)
         if default and isinstance(default[0], int) and any(isinstance(item, float) for item in value):

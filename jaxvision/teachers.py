@@ -4,9 +4,7 @@ A teacher that the settings describe is kept in the user's cache, under a hash o
 the data, the versions and the kind of machine. So a student can be trained again and again under the very same one.
 """
 
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import pathlib
@@ -20,9 +18,9 @@ from jaxvision import runs
 from jaxvision.data import sources
 from jaxvision.errors import UserError
 from jaxvision.runs import Run, Teacher
-from jaxvision.settings import Settings, from_dict
+from jaxvision.settings import Settings
 from jaxvision.training import environment
-from jaxvision.training.records import Workdir, writing
+from jaxvision.training.records import Workdir
 from jaxvision.training.reports import page
 
 
@@ -33,9 +31,9 @@ def provide(settings: Settings, *, stream=None) -> Teacher:
       UserError: `teacher.workdir` holds none, an unfinished one, or one that does not fit this student.
     """
     if settings.teacher.workdir:
-        return restore(pathlib.Path(settings.teacher.workdir).expanduser().absolute(), settings)
+        return restore(_given(settings), settings)
     folder = place(settings)
-    with _alone_in(folder):
+    with Workdir(folder).alone(waiting=f'waiting for another process that trains this teacher in {folder}'):
         for member in range(settings.teacher.members):
             run = runs.assemble(settings.teacher_member(member))
             label = 'teacher' if settings.teacher.members == 1 else f'teacher {member + 1}/{settings.teacher.members}'
@@ -46,7 +44,11 @@ def provide(settings: Settings, *, stream=None) -> Teacher:
 def found(settings: Settings) -> str:
     """One line on whether the teacher is there already, without training it."""
     if settings.teacher.workdir:
-        return f'given: {settings.teacher.workdir}'
+        members = _workdirs(_given(settings))
+        for member in members:
+            _finished(member)
+        return f'given: {len(members)} member(s) in {settings.teacher.workdir}'
+    runs.assemble(settings.teacher_member(0))  # Told now if it cannot be trained.
     folder = place(settings)
     ready = sum(Workdir(folder / str(member)).complete for member in range(settings.teacher.members))
     return f'{ready} of {settings.teacher.members} members trained, in {folder}'
@@ -60,7 +62,8 @@ def place(settings: Settings) -> pathlib.Path:
         source.fingerprint,
         splits.held_out,
         environment.versions(),
-        jax.devices()[0].device_kind,
+        environment.machine(jax.local_devices()),
+        environment.code(),
     ]
     return sources.cache_dir() / 'teachers' / hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:16]
 
@@ -71,21 +74,15 @@ def restore(folder: pathlib.Path, settings: Settings) -> Teacher:
     Raises:
       UserError: see `provide`.
     """
-    if not folder.is_dir():
-        raise UserError(f'teacher.workdir {folder} does not exist')
-    workdirs = [folder]
-    if not (folder / 'config.json').exists():
-        workdirs = sorted(config.parent for config in folder.glob('*/config.json'))
-    if not workdirs:
-        raise UserError(f'teacher.workdir {folder} holds no run: it has no config.json')
-    members = [_member(Workdir(workdir), settings) for workdir in workdirs]
+    workdirs = _workdirs(folder)
+    members = [_member(workdir, settings) for workdir in workdirs]
     record = {'workdir': str(folder), 'members': len(members)}
     outputs = _outputs([run for run, _ in members], [variables for _, variables in members])
     run = members[0][0]
     if len(members) == 1:
-        record |= Workdir(workdirs[0]).read('result.json')
+        record |= workdirs[0].read('result.json')
     else:
-        results = [Workdir(workdir).read('result.json') for workdir in workdirs]
+        results = [workdir.read('result.json') for workdir in workdirs]
         record |= {
             'task': settings.task,
             'steps': results[0]['steps'],
@@ -105,6 +102,27 @@ def restore(folder: pathlib.Path, settings: Settings) -> Teacher:
     )
 
 
+def _given(settings: Settings) -> pathlib.Path:
+    return Workdir(settings.teacher.workdir).path
+
+
+def _workdirs(folder: pathlib.Path) -> list[Workdir]:
+    """The members of a teacher: the folder itself, or those in it."""
+    if not folder.is_dir():
+        raise UserError(f'teacher.workdir {folder} does not exist')
+    if (folder / 'config.json').exists():
+        return [Workdir(folder)]
+    members = sorted(config.parent for config in folder.glob('*/config.json'))
+    if not members:
+        raise UserError(f'teacher.workdir {folder} holds no run: it has no config.json')
+    return [Workdir(member) for member in members]
+
+
+def _finished(workdir: Workdir) -> None:
+    if not workdir.complete:
+        raise UserError(f'teacher.workdir {workdir} is unfinished: it has no result.json; train it to its end first')
+
+
 def _train(run: Run, workdir: Workdir, label: str, stream) -> None:
     if workdir.path.exists() and not workdir.complete and not (workdir / 'config.json').exists():
         shutil.rmtree(workdir.path)  # Killed before it wrote its first record.
@@ -115,29 +133,33 @@ def _train(run: Run, workdir: Workdir, label: str, stream) -> None:
 
 def _member(workdir: Workdir, settings: Settings) -> tuple[Run, Any]:
     """One network with its variables, checked against the student's data."""
-    if not workdir.complete:
-        raise UserError(f'teacher.workdir {workdir} is unfinished: it has no result.json; train it to its end first')
-    theirs = workdir.read('environment.json')['dataset']
+    _finished(workdir)
+    theirs = workdir.read('environment.json').get('dataset', {})
     source, splits = runs.load_data(settings.data)
-    if len(theirs['class_names']) != source.num_classes:
+    if len(theirs.get('class_names', ())) != source.num_classes:
         raise UserError(
-            f'teacher {workdir} knows {len(theirs["class_names"])} classes, but {source.name} has {source.num_classes}'
+            f'teacher {workdir} knows {len(theirs.get("class_names", ()))} classes, but {source.name} has '
+            f'{source.num_classes}'
         )
     if tuple(theirs['shape']) != source.shape:
         raise UserError(
             f'teacher {workdir} takes images of {tuple(theirs["shape"])}, but {source.name} has {source.shape}'
         )
-    if theirs['fingerprint'] != source.fingerprint or theirs['held_out'] != splits.held_out:
-        raise UserError(
-            f'teacher {workdir} was trained on other data or other splits, so it may have seen validation or test '
-            'examples of this run; use the same data, data.split_seed, fractions and folds'
-        )
-    run = runs.assemble(from_dict(workdir.read('config.json')).alone())
+    runs.same_data(workdir, source, splits)
+    trained = runs.settings_of(workdir).alone()
+    # The same data, wherever it lies now.
+    places = {field: getattr(settings.data, field) for field in ('name', 'data_dir', 'path')}
+    trained = dataclasses.replace(trained, data=dataclasses.replace(trained.data, **places))
+    run = runs.assemble(trained, devices=jax.local_devices())
     return run, runs.restore(run, workdir).variables
 
 
 def _outputs(members: list[Run], variables: list[Any]) -> dict[str, np.ndarray]:
     """The ensemble's logits on each split; train is what the teacher itself was trained on."""
+    if any(not np.array_equal(member.splits.train, members[0].splits.train) for member in members):
+        raise UserError(
+            'the members of the teacher were trained on different images; one teacher wants the same for all'
+        )
     each = [runs.outputs(run, run.parallel.replicate(values)) for run, values in zip(members, variables, strict=True)]
     return {name: np.asarray(members[0].task.ensemble([one[name] for one in each])) for name in each[0]}
 
@@ -147,14 +169,3 @@ def _hash(variables: list[Any]) -> str:
     for leaf in jax.tree.leaves(variables):
         digest.update(np.ascontiguousarray(leaf).data)
     return digest.hexdigest()[:16]
-
-
-@contextlib.contextmanager
-def _alone_in(folder: pathlib.Path):
-    """Keeps two processes from training the same teacher at once: the second waits, and then finds it."""
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / 'lock').open('w')
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -11,7 +11,7 @@ command.define_config()
 
 
 def main() -> None:
-    _, resolved = command.experiment_settings()
+    _, resolved, _ = command.experiment_settings()
     command.set_up()
 
     from jaxvision import benchmark

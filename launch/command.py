@@ -2,6 +2,8 @@
 
 import os
 import pathlib
+import shlex
+import signal
 import sys
 
 from absl import app, flags
@@ -24,7 +26,7 @@ def define_config() -> None:
 
 
 def experiment_settings():
-    """The config's name, and its settings after overrides, checked before JAX is loaded."""
+    """The config's name, its settings after overrides, and the overridden keys; checked before JAX is loaded."""
     from jaxvision import settings
 
     config = flags.FLAGS.config
@@ -36,7 +38,8 @@ def experiment_settings():
         raise UserError(one_line(error)) from error
     flag = flags.FLAGS['config']
     name = pathlib.Path(config_flags.get_config_filename(flag)).stem
-    return name, settings.resolve(config, config_flags.get_override_values(flag))
+    overridden = config_flags.get_override_values(flag)
+    return name, settings.resolve(config, overridden), overridden
 
 
 def set_up() -> None:
@@ -74,13 +77,24 @@ def one_line(error: Exception) -> str:
 
 
 def _guard(main) -> None:
+    signal.signal(signal.SIGTERM, _terminated)  # Between trainings; the loop has a handler of its own, which saves.
     try:
         main()
     except UserError as error:
         _fail(str(error))
     except Stopped as stop:
-        print(f'{stop}; to go on: {" ".join(["python", *sys.argv])}', file=sys.stderr)
-        sys.exit(128 + stop.signal)
+        _stop(str(stop), stop.signal)
+    except KeyboardInterrupt:
+        _stop('interrupted', signal.SIGINT)
+
+
+def _stop(message: str, number: int):
+    print(f'{message}; to go on: {shlex.join([sys.executable, *sys.argv])}', file=sys.stderr)
+    sys.exit(128 + number)
+
+
+def _terminated(number, frame):
+    raise Stopped('stopped', number)
 
 
 def _fail(message: str):

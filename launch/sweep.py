@@ -11,7 +11,9 @@ command.define_config()
 
 
 def main() -> None:
-    name, resolved = command.experiment_settings()
+    name, resolved, overridden = command.experiment_settings()
+    if 'seed' in overridden:
+        raise command.UserError('config.seed is set, but a sweep takes seeds 0, 1, ...; say how many with --seeds')
     command.set_up()
 
     from jaxvision.sweeps import runner

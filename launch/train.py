@@ -11,7 +11,7 @@ command.define_config()
 
 
 def main() -> None:
-    name, resolved = command.experiment_settings()
+    name, resolved, overridden = command.experiment_settings()
     command.set_up()
 
     from jaxvision import experiment, summary
@@ -20,7 +20,7 @@ def main() -> None:
         print(summary.describe(resolved))
         return
     workdir = WORKDIR.value or f'runs/{name}'
-    result = experiment.run(resolved, workdir)
+    result = experiment.run(resolved, workdir, overridden=overridden)
     print(f'\n{experiment.table(result)}\n{result["verdict"]}\nRecorded in {workdir}; open {workdir}/report.html')
 
 

@@ -1,9 +1,17 @@
 """A user's mistake costs one clear line and a non-zero exit, never a stack of frames."""
 
 import json
+import os
+import signal
 import subprocess
+import sys
+import time
 
+import cv2
+import numpy as np
 import pytest
+
+from .conftest import ROOT, child_environment
 
 SMALL = (
     '--config=configs/classify.py',
@@ -154,3 +162,73 @@ def test_nan_loss_stops_and_keeps_the_last_good_checkpoint(launch, tmp_path):
     assert f'checkpoint {max(kept)} ' in told if kept else 'none is saved' in told
     for line in (tmp_path / 'metrics.jsonl').read_text().splitlines():
         assert json.loads(line)['step'] < step
+
+
+def test_weights_that_explode_are_not_saved_even_where_the_loss_is_finite(launch, tmp_path):
+    flags = [*SMALL, '--config.optim.name=sgd', '--config.optim.lr=1e25', '--config.train.eval_every=1']
+    told = fails(launch('train.py', *flags, f'--workdir={tmp_path}'), 'at step 1', 'none is saved')
+    assert 'inf' in told or 'nan' in told
+
+
+def test_a_student_that_cannot_be_trained_is_told_before_its_teacher_is(launch, tmp_path):
+    flags = ['--config=configs/distill.py', '--config.data.train_fraction=0.01', f'--workdir={tmp_path}']
+    result = launch('train.py', *flags)
+    fails(result, 'data.batch_size is 50', 'only 12 examples')
+    assert result.stdout == ''
+
+
+def test_dry_run_looks_for_a_given_teacher(launch):
+    flags = ['--config=configs/distill.py', '--config.teacher.workdir=/nowhere', '--dry_run']
+    fails(launch('train.py', *flags), 'teacher.workdir /nowhere does not exist')
+
+
+def test_sweep_over_seeds_takes_no_seed(launch, tmp_path):
+    fails(launch('sweep.py', *SMALL, '--config.seed=3', f'--workdir={tmp_path}'), 'config.seed is set', '--seeds')
+
+
+def write_images(folder, draw, count=12, classes=('cat', 'dog')):
+    for name in classes:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            picture = draw.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+            cv2.imwrite(str(folder / name / f'{index}-{draw.integers(10**9)}.png'), picture)
+
+
+def test_resuming_on_other_data_is_refused(launch, tmp_path):
+    draw, folder = np.random.default_rng(0), tmp_path / 'images'
+    write_images(folder, draw)
+    flags = [flag for flag in SMALL if 'generated' not in flag and 'batch' not in flag]
+    flags += ['--config.data.name=image_folder', f'--config.data.path={folder}', '--config.data.batch_size=4']
+    flags += [f'--workdir={tmp_path}/run']
+    assert launch('train.py', *flags).returncode == 0
+    (tmp_path / 'run' / 'result.json').unlink()
+    write_images(folder, draw, count=1)
+    fails(launch('train.py', *flags), f'{tmp_path}/run was trained on other data')
+
+
+def test_a_fraction_that_the_dataset_does_not_read(launch, tmp_path):
+    draw, folder = np.random.default_rng(0), tmp_path / 'images'
+    write_images(folder / 'train', draw)
+    write_images(folder / 'test', draw, count=4)
+    flags = ['--config=configs/classify.py', '--config.data.name=image_folder', f'--config.data.path={folder}']
+    result = launch('train.py', *flags, '--config.data.test_fraction=0.3', f'--workdir={tmp_path}/run')
+    fails(result, 'config.data.test_fraction is set', 'test split of its own')
+
+
+def test_ctrl_c_before_training_is_one_line(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, 'launch/train.py', *SMALL, f'--workdir={tmp_path}/a run'],
+        cwd=ROOT,
+        env=child_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (tmp_path / 'a run').exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert len(errors.strip().splitlines()) == 1, errors
+    assert f"'--workdir={tmp_path}/a run'" in errors

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -133,12 +134,24 @@ def test_asked_to_stop_it_saves_and_names_the_command(unbroken, tmp_path, number
     assert process.returncode == 128 + number
     last = errors.strip().splitlines()[-1]
     assert 'stopped at step' in last
-    assert f'python launch/train.py {" ".join(EVERYTHING[:1])}' in last
-    assert f'--workdir={workdir}' in last
+    command = shlex.split(last.split('to go on: ')[1])
+    assert command == [sys.executable, 'launch/train.py', *EVERYTHING, f'--workdir={workdir}']
     assert f'stopped at step {saved(workdir)[-1]} of' in last
     if number == signal.SIGTERM:
         finish(workdir)
         assert_same(workdir, unbroken)
+
+
+def test_another_process_is_kept_out(unbroken, tmp_path):
+    workdir = tmp_path / 'run'
+    process = start(workdir)
+    wait_for_checkpoint(process, workdir, 1)
+    second = start(workdir)
+    _, errors = second.communicate(timeout=60)
+    process.kill()
+    process.communicate()
+    assert second.returncode == 2
+    assert errors == f'error: another process is training in workdir {workdir}\n'
 
 
 def test_a_finished_run_is_not_trained_again(unbroken):

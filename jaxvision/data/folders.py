@@ -1,5 +1,6 @@
 """A user's own images: one sub-folder a class, of any format that OpenCV reads."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -19,7 +20,7 @@ def read(path: str, image_size: int):
     Raises:
       UserError: no such folder, fewer than two classes, a broken file, or images of several sizes.
     """
-    root = pathlib.Path(path).expanduser()
+    root = pathlib.Path(os.path.expanduser(path))
     if not path or not root.is_dir():
         raise UserError(
             f'data.path={path!r} is not a folder; data.name=image_folder wants one with a sub-folder a class'
@@ -28,18 +29,17 @@ def read(path: str, image_size: int):
     if 'train' not in parts:
         parts = {'train': root}
     folders = [folder for part in parts.values() for folder in part.iterdir() if folder.is_dir()]
-    class_names = sorted({folder.name for folder in folders if not folder.name.startswith('.')})
+    class_names = sorted({folder.name for folder in folders if not folder.name.startswith('.') and _images(folder)})
     if len(class_names) < 2:
         raise UserError(f'{root} has {len(class_names)} class folders; at least two are needed')
     images, labels, official = [], [], {}
     for split, part in parts.items():
         first = len(labels)
         for label, name in enumerate(class_names):
-            files = sorted(file for file in (part / name).glob('*') if file.suffix.lower() in ENDINGS)
-            for file in files:
+            for file in _images(part / name):
                 try:
                     images.append(pixels.decode(file.read_bytes(), 3, image_size))
-                except ValueError as error:
+                except (OSError, ValueError) as error:
                     raise UserError(f'{file}: {error}') from error
                 labels.append(label)
                 if images[-1].shape != images[0].shape:
@@ -48,3 +48,7 @@ def read(path: str, image_size: int):
     if not len(official['train']):
         raise UserError(f'{parts["train"]} holds no images ({", ".join(ENDINGS)})')
     return np.stack(images), np.array(labels, np.int32), tuple(class_names), official
+
+
+def _images(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(file for file in folder.glob('*') if file.suffix.lower() in ENDINGS and file.is_file())

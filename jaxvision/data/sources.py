@@ -61,7 +61,7 @@ def cache_dir() -> pathlib.Path:
     root = os.environ.get('JAXVISION_CACHE') or os.path.join(
         os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'), 'jaxvision'
     )
-    return pathlib.Path(root).absolute()
+    return pathlib.Path(os.path.expanduser(root)).absolute()
 
 
 def load(
@@ -120,7 +120,8 @@ def _finish(name, images, labels, class_names, official) -> Source:
 
 
 def _data_dir(data_dir: str) -> pathlib.Path:
-    return pathlib.Path(data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets').expanduser().absolute()
+    root = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
+    return pathlib.Path(os.path.expanduser(root)).absolute()
 
 
 def _version(path: pathlib.Path) -> tuple[int, ...]:
@@ -150,7 +151,7 @@ def _write_digits(data_dir: str) -> pathlib.Path:
 
     from jaxvision.data import digits
 
-    root = pathlib.Path(data_dir).expanduser().absolute() if data_dir else cache_dir() / 'datasets'
+    root = _data_dir(data_dir) if data_dir else cache_dir() / 'datasets'
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root) as scratch:
@@ -160,15 +161,19 @@ def _write_digits(data_dir: str) -> pathlib.Path:
                 builder.download_and_prepare()
             target = root / EMBEDDED / str(builder.version)
             target.parent.mkdir(exist_ok=True)
-            if not target.exists():
-                try:
-                    os.rename(builder.data_dir, target)
-                except OSError:
-                    if not target.exists():
-                        raise
+            _rename(pathlib.Path(builder.data_dir), target)
     except OSError as error:
         raise UserError(f'cannot write the dataset {EMBEDDED} under {root}: {error.strerror or error}') from error
     return target
+
+
+def _rename(made: pathlib.Path, target: pathlib.Path) -> None:
+    """Puts a folder in its place, unless another process was first."""
+    try:
+        os.rename(made, target)
+    except OSError:
+        if not target.exists():
+            raise
 
 
 def _not_prepared(name: str, data_dir: str) -> str:
@@ -177,7 +182,7 @@ def _not_prepared(name: str, data_dir: str) -> str:
     return (
         f'data.name={name!r} is neither of {EMBEDDED}, {GENERATED}, {FOLDER}, nor prepared under {root} (there: '
         f'{", ".join(there) or "nothing"}); set data.data_dir to where it is, or prepare a TFDS set once, where there '
-        f"is a network: pip install 'jaxvision[prepare]' && tfds build {name.partition(':')[0]} "
+        f"is a network: pip install -e '.[prepare]' && tfds build {name.partition(':')[0]} "
         f'--file_format=array_record --data_dir={root}'
     )
 
@@ -191,13 +196,23 @@ def _stamp(location: pathlib.Path) -> str:
 def _cached(name: str, location: pathlib.Path, image_size: int) -> Source:
     """The decoded arrays: from the cache, or decoded and put there."""
     folder = cache_dir() / 'decoded' / f'{location.parent.name}-{image_size or "as_is"}-{_stamp(location)}'
-    if (folder / 'meta.json').exists():
+    with contextlib.suppress(OSError, ValueError, KeyError):  # Not there, or broken: then it is made anew.
         meta = json.loads((folder / 'meta.json').read_text())
         official = {split: np.arange(*meta['official'][split], dtype=np.int32) for split in meta['official']}
         images = np.load(folder / 'images.npy', mmap_mode='r')
         labels = np.load(folder / 'labels.npy')
         return Source(name, images, labels, tuple(meta['class_names']), official, meta['fingerprint'])
-    source = _finish(name, *_decode(name, location, image_size))
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        decoded = _decode(name, location, image_size)
+    except UserError:
+        raise
+    except Exception as error:  # TFDS and array_record raise many kinds, and all mean broken files.
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f'dataset {name!r} under {location} cannot be read, prepare it again: {reason[:200]}'
+        ) from error
+    source = _finish(name, *decoded)
     meta = {
         'class_names': source.class_names,
         'official': {split: [int(ids[0]), int(ids[-1]) + 1] for split, ids in source.official.items()},
@@ -205,16 +220,13 @@ def _cached(name: str, location: pathlib.Path, image_size: int) -> Source:
     }
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = pathlib.Path(tempfile.mkdtemp(dir=folder.parent))
-        np.save(scratch / 'images.npy', source.images)
-        np.save(scratch / 'labels.npy', source.labels)
-        (scratch / 'meta.json').write_text(json.dumps(meta))
-        try:
-            os.rename(scratch, folder)
-        except OSError:
-            shutil.rmtree(scratch)
-            if not folder.exists():
-                raise
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+            made = pathlib.Path(scratch) / 'made'
+            made.mkdir()
+            np.save(made / 'images.npy', source.images)
+            np.save(made / 'labels.npy', source.labels)
+            (made / 'meta.json').write_text(json.dumps(meta))
+            _rename(made, folder)
     except OSError as error:
         raise UserError(f'cannot cache the dataset under {folder.parent}: {error.strerror or error}') from error
     return source

@@ -98,12 +98,17 @@ class Checkpoints:
             items = ocp.args.Composite(state=ocp.args.StandardRestore(like), meta=ocp.args.JsonRestore())
             restored = self._manager.restore(step, args=items)
         except (OSError, ValueError, KeyError) as error:
-            raise UserError(f'cannot read checkpoint {step} under {self.path}: {_reason(error)}') from error
+            raise UserError(
+                f'cannot read checkpoint {step} under {self.path}: {_reason(error)}; without that folder the run goes '
+                'on from the checkpoint before it'
+            ) from error
         return restored['state'], restored['meta']
 
     def _check(self, step: int, like) -> None:
         """Compares shapes first: Orbax tells a mismatch in hundreds of lines."""
         saved = self._manager.item_metadata(step)['state']
+        if saved is None:
+            raise ValueError('its metadata is missing')
         there = {_name(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(saved.tree)}
         here = {_name(path): tuple(leaf.shape) for path, leaf in jax.tree_util.tree_leaves_with_path(like)}
         for name in sorted(there.keys() | here.keys()):

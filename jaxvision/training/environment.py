@@ -1,5 +1,6 @@
 """What a run depends on besides its config: versions, devices, the code's commit, the data."""
 
+import hashlib
 import importlib.metadata
 import os
 import pathlib
@@ -38,6 +39,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
+def code() -> str:
+    """Hash of the code that trains: every module but those that only draw."""
+    root = pathlib.Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob('*.py')):
+        if 'reports' not in path.parts:
+            digest.update(f'{path.relative_to(root)}\0'.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def commit() -> dict[str, Any]:
     """The commit of the code that runs, and whether it was changed since; empty outside of a git checkout."""
     root = pathlib.Path(__file__).resolve().parents[2]
@@ -67,6 +78,7 @@ def describe(devices, source, splits) -> dict[str, Any]:
         **machine(devices),
         'process_count': jax.process_count(),
         'git': commit(),
+        'code': code(),
         'dataset': {
             'name': source.name,
             'fingerprint': source.fingerprint,

@@ -185,6 +185,8 @@ def verdict(train: dict[str, Any], test: dict[str, Any]) -> str:
         )
     if train['error']['ci95'][0] > 0.01:
         return f'Underfitting: the test error is there on the training images already; {numbers}.'
+    if high < 0:
+        return f'Neither: the test examples are the easier ones here; {numbers}.'
     return f'Too few examples to tell: the interval of the gap holds zero; {numbers}.'
 
 

@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import pathlib
+import sys
 import tempfile
 from typing import Any
 
@@ -27,7 +28,7 @@ class Workdir:
     """Reads and writes the records under one folder."""
 
     def __init__(self, path: str | os.PathLike):
-        self.path = pathlib.Path(path).expanduser().absolute()
+        self.path = pathlib.Path(os.path.expanduser(path)).absolute()
 
     def __str__(self) -> str:
         return str(self.path)
@@ -38,6 +39,34 @@ class Workdir:
     @property
     def complete(self) -> bool:
         return (self.path / 'result.json').exists()
+
+    @contextlib.contextmanager
+    def alone(self, waiting: str = ''):
+        """Keeps other processes out of this folder.
+
+        Args:
+          waiting: what to tell on stderr before waiting for another process; empty to give up at once.
+
+        Raises:
+          UserError: another process works here, and there was to be no waiting.
+        """
+        try:
+            import fcntl
+        except ImportError:  # Windows has no such locks; nor do we then.
+            yield
+            return
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / '.lock').open('a')
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not waiting:
+                    raise UserError(f'another process is training in workdir {self}') from None
+                print(waiting, file=sys.stderr)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def check(self, config: dict[str, Any]) -> None:
         """Makes sure that this config may write here.

@@ -124,7 +124,7 @@ def _arrays(path: pathlib.Path) -> Record:
     try:
         with np.load(path) as arrays:
             return Record(dict(arrays), path.name)
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
         return Record({}, path.name, f'there is no readable {path.name}')
 
 
