@@ -87,7 +87,7 @@ class Model:
 
     name: str = setting('convnet')
     width: float = setting(1.0, POSITIVE)  # Multiplies the number of neurons of every layer.
-    norm: str = setting('none')
+    norm: str = setting('none')  # A vit wants layer, a resnet batch.
     dropout: float = setting(0.0, BELOW_ONE)
     temperature: float = setting(1.0, POSITIVE)  # Of the softmax, in training and evaluation.
     dtype: str = setting('float32')  # Of the computation; the weights are float32.

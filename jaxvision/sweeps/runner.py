@@ -76,14 +76,14 @@ def tell(summary: dict[str, Any]) -> str:
         value = summary['difference']
         lines.append(f'the same student alone: {percent("alone_test_accuracy")}')
         lines.append(
-            f'distilled minus alone, paired by seed: {value["mean"] * 100:+.2f} points{_within(value)}, better in '
+            f'distilled minus alone, paired by seed: {value["mean"] * 100:+.2f} points{_within(value, "+")}, better in '
             f'{value["better"]} of {value["n"]}; the teacher is one, so its variance is not in the interval'
         )
     return '\n'.join(lines)
 
 
-def _within(value: dict[str, Any]) -> str:
+def _within(value: dict[str, Any], sign: str = '') -> str:
     if value['ci95'] is None:
         return ' (one run has no interval)'
     low, high = value['ci95']
-    return f' (95% interval {low * 100:+.2f} to {high * 100:+.2f})'
+    return f' (95% interval {low * 100:{sign}.2f} to {high * 100:{sign}.2f})'

@@ -2,7 +2,8 @@
 
 config.json        every setting after overrides
 environment.json   versions, devices, git commit, dataset fingerprint
-metrics.jsonl      the source of truth of training: one JSON object a line, `step` first
+metrics.jsonl      the source of truth of training: one JSON object an evaluation, `step` first; what every step has
+                   (losses, learning rate, norms) is the mean since the line before
 events.out.*       the same for TensorBoard
 checkpoints/       the newest two steps and the best on validation
 predictions.npz    logits on validation and test
