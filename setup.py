@@ -29,7 +29,7 @@ setup(
         'tqdm>=4.66',
     ],
     extras_require={
-        'test': ['pytest>=8.3', 'hypothesis>=6.110'],
+        'test': ['pytest>=8.3', 'pytest-xdist>=3.6', 'hypothesis>=6.110'],
         'dev': ['ruff>=0.14', 'pyright[nodejs]>=1.1.400', 'pre-commit>=4'],
         'prepare': ['tensorflow-cpu>=2.18'],
     },

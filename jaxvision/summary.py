@@ -23,7 +23,7 @@ def describe(settings: Settings) -> str:
         f'{forward_flops(run) / 1e6:,.2f} MFLOPs an image forward (a multiply-add is two)',
         decays(params, settings.optim.weight_decay, settings.optim.decay),
         plan(run),
-        f'memory for training, estimated: {memory(run) / 2**20:,.0f} MiB'
+        f'memory for training, estimated: {memory(run) / 2**20:,.1f} MiB'
         + (', and the teacher' if settings.distills else ''),
     ]
     if settings.distills:

@@ -77,24 +77,28 @@ def one_line(error: Exception) -> str:
 
 
 def _guard(main) -> None:
-    signal.signal(signal.SIGTERM, _terminated)  # Between trainings; the loop has a handler of its own, which saves.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
     try:
         main()
     except UserError as error:
         _fail(str(error))
     except Stopped as stop:
-        _stop(str(stop), stop.signal)
-    except KeyboardInterrupt:
-        _stop('interrupted', signal.SIGINT)
+        print(_resume(str(stop)), file=sys.stderr)
+        sys.exit(128 + stop.signal)
 
 
-def _stop(message: str, number: int):
-    print(f'{message}; to go on: {shlex.join([sys.executable, *sys.argv])}', file=sys.stderr)
-    sys.exit(128 + number)
+def _leave(number, frame):
+    """Asked to stop while nothing is trained, so there is nothing to save (the loop has a handler of its own).
+
+    Leaves at once: an exception raised here could land in a library's callback, and be told in many lines.
+    """
+    os.write(2, (_resume('stopped') + '\n').encode())
+    os._exit(128 + number)
 
 
-def _terminated(number, frame):
-    raise Stopped('stopped', number)
+def _resume(message: str) -> str:
+    return f'{message}; to go on: {shlex.join([sys.executable, *sys.argv])}'
 
 
 def _fail(message: str):

@@ -5,14 +5,8 @@ import pathlib
 import subprocess
 import sys
 
-# Programs compile faster unoptimised; what launch/ starts (`child_environment`) is optimised as for a user.
-os.environ['XLA_FLAGS'] = ' '.join(
-    (
-        '--xla_force_host_platform_device_count=8',
-        '--xla_backend_optimization_level=0',
-        '--xla_llvm_disable_expensive_passes=true',
-    )
-)
+QUICK_TO_COMPILE = ('--xla_backend_optimization_level=0', '--xla_llvm_disable_expensive_passes=true')
+os.environ['XLA_FLAGS'] = ' '.join(('--xla_force_host_platform_device_count=8', *QUICK_TO_COMPILE))
 os.environ['JAX_PLATFORMS'] = 'cpu'
 
 import pytest
@@ -43,18 +37,19 @@ def cache(tmp_path_factory):
 def launch():
     """Runs a launch/ command as a user would; returns the finished process with its text."""
 
-    def start(script: str, *args: str, devices: int = 1, timeout: int = 300) -> subprocess.CompletedProcess:
+    def start(script: str, *args: str, devices: int = 1, optimised: bool = True) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, str(ROOT / 'launch' / script), *args],
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=300,
             cwd=ROOT,
-            env=child_environment(devices),
+            env=child_environment(devices, optimised),
         )
 
     return start
 
 
-def child_environment(devices: int = 1) -> dict[str, str]:
-    return {**os.environ, 'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}'}
+def child_environment(devices: int = 1, optimised: bool = True) -> dict[str, str]:
+    flags = [f'--xla_force_host_platform_device_count={devices}', *(() if optimised else QUICK_TO_COMPILE)]
+    return {**os.environ, 'XLA_FLAGS': ' '.join(flags)}

@@ -31,7 +31,7 @@ def read(path: str, image_size: int):
     folders = [folder for part in parts.values() for folder in part.iterdir() if folder.is_dir()]
     class_names = sorted({folder.name for folder in folders if not folder.name.startswith('.') and _images(folder)})
     if len(class_names) < 2:
-        raise UserError(f'{root} has {len(class_names)} class folders; at least two are needed')
+        raise UserError(f'{root} has {len(class_names)} class folders that hold images; at least two are needed')
     images, labels, official = [], [], {}
     for split, part in parts.items():
         first = len(labels)

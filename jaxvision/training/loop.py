@@ -248,7 +248,7 @@ class _Clock:
 
 
 class _Signals:
-    """Notes SIGTERM and SIGINT while the loop runs; a second Ctrl-C interrupts at once."""
+    """Notes SIGTERM and SIGINT while the loop runs; asked a second time, it does what was done before it."""
 
     def __init__(self):
         self.received: int | None = None
@@ -265,8 +265,9 @@ class _Signals:
             signal.signal(number, handler)
 
     def _note(self, number, frame):
-        if self.received is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
+        before = self._before.get(number)
+        if self.received is not None and callable(before):
+            before(number, frame)
         self.received = number
 
 

@@ -358,7 +358,7 @@ def test_folders_without_images_are_refused(tmp_path):
     (tmp_path / 'b').mkdir()
     with pytest.raises(UserError) as info:
         folder_of(tmp_path)
-    assert 'holds no images' in one_line(info)
+    assert 'has 0 class folders that hold images' in one_line(info)
 
 
 def test_hidden_folders_are_no_classes(tmp_path):
