@@ -5,11 +5,11 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 QUICK_TO_COMPILE = ('--xla_backend_optimization_level=0', '--xla_llvm_disable_expensive_passes=true')
 os.environ['XLA_FLAGS'] = ' '.join(('--xla_force_host_platform_device_count=8', *QUICK_TO_COMPILE))
 os.environ['JAX_PLATFORMS'] = 'cpu'
-
-import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
