@@ -18,7 +18,7 @@ from jaxvision.tasks.classify import Classify
 from jaxvision.tasks.distill import Distill
 from jaxvision.tasks.task import Task, Variables
 from jaxvision.training import environment, evaluation, loop, parallel, state, step
-from jaxvision.training.checkpoints import Checkpoints, rank
+from jaxvision.training.checkpoints import Checkpoints, rank, validation_scores
 from jaxvision.training.records import Workdir
 
 
@@ -242,7 +242,7 @@ def train(
             stream=stream,
         )
         records = workdir.metrics()
-        best_step = max(records, key=lambda record: (*rank(_validation(record)), record['step']))['step']
+        best_step = max(records, key=lambda record: (*rank(validation_scores(record)), record['step']))['step']
         best = last if best_step == run.plan.steps else checkpoints.restore(best_step, last)[0]
 
     outputs = {name: logits(last, ids) for name, ids in run.splits.items()}
@@ -379,7 +379,3 @@ def samples(run: Run, context, count: int = 16) -> dict[str, np.ndarray]:
     )
     pixels = np.rint(np.clip(seen.images[:count], 0, 1) * 255).astype(np.uint8)
     return {'originals': run.source.images[ids[:count]], 'seen': pixels, 'targets': np.asarray(seen.targets[:count])}
-
-
-def _validation(record: dict[str, Any]) -> dict[str, float]:
-    return {name: record[f'validation_{name}'] for name in ('accuracy', 'nll')}

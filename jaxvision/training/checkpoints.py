@@ -7,7 +7,7 @@ many devices there were.
 import logging
 import pathlib
 import shutil
-from typing import Any, cast
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -24,13 +24,29 @@ def rank(scores: dict[str, float]) -> tuple[float, float]:
     return (scores['accuracy'], -scores['nll'])
 
 
+def validation_scores(record: dict[str, Any]) -> dict[str, float]:
+    """What `rank` takes, from a line of metrics.jsonl."""
+    return {name: record[f'validation_{name}'] for name in ('accuracy', 'nll')}
+
+
+class _Best:
+    """Preserves the best evaluated step. Orbax's own policy forgets the scores of what an earlier process saved."""
+
+    def __init__(self, scores: dict[int, dict[str, float]]):
+        self.scores = scores
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        known = [(rank(self.scores[info.step]), info.step) for info in checkpoints if info.step in self.scores]
+        return [bool(known) and info.step == max(known)[1] for info in checkpoints]
+
+
 class Checkpoints:
     """The checkpoints of one workdir."""
 
     def __init__(self, workdir: Workdir):
         logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax tells every step of a save.
         self.path = pathlib.Path(workdir / 'checkpoints')
-        best = checkpoint_managers.BestN(get_metric_fn=cast(Any, rank), n=1, keep_checkpoints_without_metrics=False)
+        self._best = _Best({record['step']: validation_scores(record) for record in workdir.metrics()})
         try:
             self._manager = ocp.CheckpointManager(
                 self.path,
@@ -38,7 +54,7 @@ class Checkpoints:
                 item_handlers={'state': ocp.StandardCheckpointHandler(), 'meta': ocp.JsonCheckpointHandler()},
                 options=ocp.CheckpointManagerOptions(
                     preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-                        [checkpoint_managers.LatestN(2), best]
+                        [checkpoint_managers.LatestN(2), self._best]
                     ),
                     # The next step donates the state's buffers, so a save must be over before it.
                     enable_async_checkpointing=False,
@@ -75,9 +91,11 @@ class Checkpoints:
                 f'cannot write checkpoint {step} under {self.path}: {free / 2**20:.1f} MiB are free on that disk, '
                 f'{needed / 2**20:.1f} are wanted'
             )
+        if scores is not None:
+            self._best.scores[step] = scores
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
         try:
-            self._manager.save(step, args=items, metrics=scores)
+            self._manager.save(step, args=items)
         except (OSError, ValueError) as error:
             if isinstance(error, ValueError) and 'Error writing' not in str(error):
                 raise  # TensorStore's words for what the system calls an OSError.

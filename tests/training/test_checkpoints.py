@@ -1,0 +1,49 @@
+"""Checkpoints: what is kept, over restarts too, and how one that cannot be read is told."""
+
+import numpy as np
+import pytest
+
+from jaxvision.errors import UserError
+from jaxvision.training.checkpoints import Checkpoints
+from jaxvision.training.records import Workdir
+
+
+def save(workdir: Workdir, steps: dict[int, float | None]) -> list[int]:
+    """Saves steps with their validation accuracy (None: not evaluated), as the loop does; what is then there."""
+    with Checkpoints(workdir) as checkpoints:
+        for step, accuracy in steps.items():
+            scores = None
+            if accuracy is not None:
+                scores = {'accuracy': accuracy, 'nll': 1.0}
+                workdir.append({'step': step, 'validation_accuracy': accuracy, 'validation_nll': 1.0})
+            checkpoints.save(step, {'a': np.full(3, step, np.float32)}, {'step': step}, scores)
+        return checkpoints.steps
+
+
+def test_the_newest_two_and_the_best_are_kept(tmp_path):
+    assert save(Workdir(tmp_path), {1: 0.5, 2: 0.9, 3: 0.6, 4: 0.7, 5: None, 6: None}) == [2, 5, 6]
+
+
+def test_the_best_outlives_a_restart(tmp_path):
+    """Found by the kill test: the scores of an earlier process were forgotten, and its best checkpoint deleted."""
+    workdir = Workdir(tmp_path)
+    save(workdir, {1: 0.9, 2: 0.5})
+    assert save(workdir, {3: 0.6, 4: 0.7}) == [1, 3, 4]
+    assert save(workdir, {5: 0.6, 6: 0.6}) == [1, 5, 6]
+
+
+def test_among_equals_the_later_is_the_best(tmp_path):
+    assert save(Workdir(tmp_path), {1: 0.9, 2: 0.9, 3: 0.1, 4: 0.1}) == [2, 3, 4]
+
+
+def test_round_trip_and_shapes(tmp_path):
+    workdir = Workdir(tmp_path)
+    save(workdir, {1: 0.9})
+    with Checkpoints(workdir) as checkpoints:
+        state, meta = checkpoints.restore(1, {'a': np.zeros(3, np.float32)})
+        np.testing.assert_array_equal(state['a'], [1, 1, 1])
+        assert meta == {'step': 1}
+        with pytest.raises(UserError, match=r'a is \(3,\) there, \(4,\) here'):
+            checkpoints.restore(1, {'a': np.zeros(4, np.float32)})
+        with pytest.raises(UserError, match='b is missing there'):
+            checkpoints.restore(1, {'a': np.zeros(3, np.float32), 'b': np.zeros(1)})
