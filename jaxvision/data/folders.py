@@ -29,14 +29,14 @@ def read(path: str, image_size: int):
     if 'train' not in parts:
         parts = {'train': root}
     folders = [folder for part in parts.values() for folder in part.iterdir() if folder.is_dir()]
-    class_names = sorted({folder.name for folder in folders if not folder.name.startswith('.') and _images(folder)})
+    class_names = sorted({folder.name for folder in folders if not folder.name.startswith('.') and images_in(folder)})
     if len(class_names) < 2:
         raise UserError(f'{root} has {len(class_names)} class folders that hold images; at least two are needed')
     images, labels, official = [], [], {}
     for split, part in parts.items():
         first = len(labels)
         for label, name in enumerate(class_names):
-            for file in _images(part / name):
+            for file in images_in(part / name):
                 try:
                     images.append(pixels.decode(file.read_bytes(), 3, image_size))
                 except (OSError, ValueError) as error:
@@ -50,5 +50,6 @@ def read(path: str, image_size: int):
     return np.stack(images), np.array(labels, np.int32), tuple(class_names), official
 
 
-def _images(folder: pathlib.Path) -> list[pathlib.Path]:
+def images_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The image files of a folder, by name."""
     return sorted(file for file in folder.glob('*') if file.suffix.lower() in ENDINGS and file.is_file())

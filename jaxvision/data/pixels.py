@@ -1,7 +1,9 @@
-"""Encoded image bytes -> uint8 pixels."""
+"""Encoded image bytes -> uint8 pixels; and images of any shape -> squares, with their boxes."""
 
 import cv2
 import numpy as np
+
+PADDING = 114  # The grey around a letterboxed image: about the mean of natural images.
 
 
 def decode(encoded: bytes, channels: int, image_size: int = 0) -> np.ndarray:
@@ -28,3 +30,56 @@ def decode(encoded: bytes, channels: int, image_size: int = 0) -> np.ndarray:
             image, (image_size, image_size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         )
     return image[..., None] if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def letterbox(image: np.ndarray, size: int) -> np.ndarray:
+    """Fits an image of any shape into a square: scaled by size / max(height, width), centred, grey around it.
+
+    The grey is put around the image first and the square is resized then: so the image has exactly the place that
+    `letterbox_boxes` says, but for half a pixel of the image where an odd number of grey lines is shared out.
+
+    Args:
+      image: uint8 [height, width, channels].
+      size: side of the square.
+
+    Returns:
+      uint8 [size, size, channels]; the image itself, bit for bit, if it is of that size already.
+    """
+    height, width = image.shape[:2]
+    side = max(height, width)
+    square = np.full((side, side, image.shape[2]), PADDING, np.uint8)
+    top, left = (side - height) // 2, (side - width) // 2
+    square[top : top + height, left : left + width] = image
+    if side == size:
+        return square
+    way = cv2.INTER_AREA if size < side else cv2.INTER_LINEAR
+    return cv2.resize(square, (size, size), interpolation=way).reshape(size, size, -1)
+
+
+def letterbox_boxes(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Boxes in shares of the image -> in shares of the square that `letterbox` makes, of whatever size.
+
+    An axis of the image that is r times the longer one fills the share r of the square, (1 - r) / 2 from its edge.
+
+    Args:
+      boxes: float [..., m, 4], [ymin, xmin, ymax, xmax].
+      sizes: int [..., 2], the images' own (height, width).
+
+    Returns:
+      float32 [..., m, 4]. All-zero boxes of padding are moved too: mask them.
+    """
+    share = _shares(sizes)
+    return (np.asarray(boxes) * share + (1 - share) / 2).astype(np.float32)
+
+
+def unletterbox_boxes(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The inverse of `letterbox_boxes`; what lay on the grey comes out below 0 or above 1."""
+    share = _shares(sizes)
+    return ((np.asarray(boxes) - (1 - share) / 2) / share).astype(np.float32)
+
+
+def _shares(sizes: np.ndarray) -> np.ndarray:
+    """float64 [..., 1, 4]: what height and width fill of the square, in the order of a box's sides."""
+    sizes = np.asarray(sizes, np.float64)
+    share = sizes / sizes.max(axis=-1, keepdims=True)
+    return np.concatenate([share, share], axis=-1)[..., None, :]

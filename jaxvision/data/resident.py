@@ -1,5 +1,7 @@
 """Small datasets live on the device, as uint8: the feed of a step is then only its ids."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,14 +9,44 @@ import numpy as np
 from jaxvision.data.sources import Source
 
 
+class ObjectBatch(NamedTuple):
+    """Images with their objects; see `objects.Objects`.
+
+    Attributes:
+      images: float32 [batch, side, side, channel] in [0, 1].
+      boxes: float32 [batch, slots, 4], on the canvas.
+      classes: int32 [batch, slots].
+      valid: bool [batch, slots].
+      ignored: bool [batch, slots].
+      sizes: int32 [batch, 2].
+    """
+
+    images: jax.Array
+    boxes: jax.Array
+    classes: jax.Array
+    valid: jax.Array
+    ignored: jax.Array
+    sizes: jax.Array
+
+
 def resident(source: Source) -> dict[str, np.ndarray]:
-    """What goes to the device once: images uint8 [n, height, width, channel], labels int32 [n]."""
-    return {'images': source.images, 'labels': source.labels}
+    """What goes to the device once: images uint8 [n, height, width, channel], labels int32 [n].
+
+    Of a set with objects also boxes, classes, valid, ignored and sizes, as in `objects.Objects`.
+    """
+    objects = {} if source.objects is None else source.objects.arrays()
+    return {'images': source.images, 'labels': source.labels, **objects}
 
 
 def gather(data: dict[str, jax.Array], ids: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Inside the step: ids [batch] -> float32 images [batch, height, width, channel] in [0, 1], int32 labels."""
     return data['images'][ids].astype(jnp.float32) / 255, data['labels'][ids]
+
+
+def gather_objects(data: dict[str, jax.Array], ids: jax.Array) -> ObjectBatch:
+    """Inside the step, for a set with objects: ids [batch] -> images and objects."""
+    images, _ = gather(data, ids)
+    return ObjectBatch(images, *(data[key][ids] for key in ObjectBatch._fields[1:]))
 
 
 def pixel_statistics(source: Source, ids: np.ndarray) -> dict[str, np.ndarray]:

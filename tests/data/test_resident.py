@@ -29,6 +29,24 @@ def test_whole_range_maps_to_zero_and_one():
     np.testing.assert_array_equal(images.ravel(), [0.0, 1.0])
 
 
+def test_objects_are_gathered_with_their_images():
+    source = sources.load('generated_objects', generated_shape=(16, 16, 3), generated_classes=4, generated_examples=20)
+    data = jax.device_put(resident.resident(source))
+    assert set(data) == {'images', 'labels', 'boxes', 'classes', 'valid', 'ignored', 'sizes'}
+    ids = np.array([3, 19, 3, 0], np.int32)
+    batch = jax.jit(resident.gather_objects)(data, ids)
+    assert batch.images.dtype == jnp.float32
+    np.testing.assert_allclose(batch.images, source.images[ids] / 255, rtol=1e-7)
+    for name, array in source.objects.arrays().items():
+        gathered = getattr(batch, name)
+        assert gathered.dtype == array.dtype
+        np.testing.assert_array_equal(gathered, array[ids])
+
+
+def test_a_set_without_objects_has_none_resident(source):
+    assert set(resident.resident(source)) == {'images', 'labels'}
+
+
 def test_pixel_statistics_are_those_of_numpy(source):
     ids = np.arange(0, 40, 3)
     got = resident.pixel_statistics(source, ids)

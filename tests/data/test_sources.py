@@ -1,5 +1,6 @@
 """Sources: the embedded digits, generated images, folders of images, and prepared TFDS sets; all without a network."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -15,7 +16,8 @@ import pytest
 import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
-from jaxvision.data import sources
+from jaxvision.data import prepared, sources
+from jaxvision.data.source import finish_objects
 from jaxvision.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -257,6 +259,73 @@ def test_generated_classes_can_be_told_apart():
     assert np.mean(nearest == source.labels[30:]) > 0.9
 
 
+# Generated objects.
+
+
+def objects_like(shape=(32, 32, 3), classes=4, examples=40, **kwargs):
+    return sources.load(
+        'generated_objects',
+        generated_shape=shape,
+        generated_classes=classes,
+        generated_examples=examples,
+        **kwargs,
+    )
+
+
+@pytest.mark.parametrize(('shape', 'classes', 'most'), [((32, 32, 3), 4, 3), ((8, 8, 1), 10, 1), ((16, 16, 3), 2, 5)])
+def test_generated_objects_are_as_asked(shape, classes, most):
+    source = objects_like(shape, classes, generated_most=most)
+    assert source.name == 'generated_objects' and source.num_classes == classes
+    assert source.images.shape == (40, *shape) and source.images.dtype == np.uint8
+    assert source.objects.boxes.shape[1] <= most
+    counts = source.objects.valid.sum(axis=1)
+    assert counts.min() == 0 and counts.max() >= min(most, 2)
+    assert set(source.objects.classes[source.objects.valid]) == set(range(classes))
+    np.testing.assert_array_equal(source.objects.sizes, np.full((40, 2), shape[0]))
+    assert not source.objects.ignored.any() and source.problems == ()
+
+
+def test_generated_objects_are_what_is_bright():
+    """Each box is full of one colour, that of its class; outside of the boxes all is dark."""
+    source = objects_like()
+    colours = {}
+    for image, boxes, classes, valid in zip(
+        source.images, source.objects.boxes, source.objects.classes, source.objects.valid, strict=True
+    ):
+        outside = np.ones((32, 32), bool)
+        for (ymin, xmin, ymax, xmax), label in zip((boxes[valid] * 32).astype(int), classes[valid], strict=True):
+            inside = image[ymin:ymax, xmin:xmax].reshape(-1, 3)
+            assert outside[ymin:ymax, xmin:xmax].all()  # None lies on another.
+            outside[ymin:ymax, xmin:xmax] = False
+            colours.setdefault(int(label), set()).update(map(tuple, inside.tolist()))
+        assert image[outside].max() < 48
+    assert sorted(colours) == [0, 1, 2, 3]
+    assert all(len(seen) == 1 and max(next(iter(seen))) >= 96 for seen in colours.values())
+    assert len(set.union(*colours.values())) == 4
+
+
+def test_generated_objects_are_always_the_same_and_tell_their_kinds_apart():
+    kinds = [objects_like(), objects_like(classes=3), objects_like(examples=41), objects_like(generated_most=2)]
+    assert objects_like().fingerprint == kinds[0].fingerprint
+    assert len({kind.fingerprint for kind in kinds}) == 4
+
+
+def test_generated_objects_are_square():
+    with pytest.raises(UserError, match='not square'):
+        objects_like(shape=(16, 32, 3))
+
+
+@pytest.mark.parametrize('name', ['boxes', 'classes', 'valid', 'ignored', 'sizes'])
+def test_fingerprint_is_of_the_objects_too(name):
+    made = objects_like()
+    array = getattr(made.objects, name).copy()
+    array[-1] = 1 - array[-1]
+    changed = dataclasses.replace(made.objects, **{name: array})
+    other = finish_objects(made.name, made.images, changed, made.class_names, made.official)
+    same = finish_objects(made.name, made.images, made.objects, made.class_names, made.official)
+    assert same.fingerprint == made.fingerprint != other.fingerprint
+
+
 # A folder of images.
 
 
@@ -418,7 +487,7 @@ def test_environment_says_where_tfds_sets_lie(tiny, monkeypatch):
 
 def test_prepared_set_is_decoded_once(tiny, monkeypatch):
     first = sources.load('tiny', data_dir=str(tiny))
-    monkeypatch.setattr(sources, '_decode', None)
+    monkeypatch.setattr(prepared, '_decode', None)
     again = sources.load('tiny', data_dir=str(tiny))
     np.testing.assert_array_equal(again.images, first.images)
     np.testing.assert_array_equal(again.labels, first.labels)
@@ -497,3 +566,130 @@ def test_nothing_prepared_anywhere_is_explained(tmp_path):
     with pytest.raises(UserError) as info:
         sources.load('cifar10')
     assert str(tmp_path / 'tfds') in one_line(info) and 'there: nothing' in str(info.value)
+
+
+# Prepared TFDS sets with objects.
+
+
+class TinyObjects(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """VOC (`is_difficult`) or COCO (`is_crowd`) in miniature: parts are {split: [(image, [(box, label, flag)])]}."""
+
+    VERSION = tfds.core.Version('1.0.0')
+
+    def __init__(self, *, parts, flag='is_difficult', checked=True, **kwargs):
+        self.parts, self.flag, self.checked = parts, flag, checked
+        super().__init__(**kwargs)
+
+    def _info(self):
+        box = tfds.features.BBoxFeature() if self.checked else tfds.features.BBoxFeature(bbox_format=None)
+        objects = {
+            'bbox': box,
+            'label': tfds.features.ClassLabel(names=['cat', 'dog']),
+            self.flag: tfds.features.Scalar(np.bool_),
+        }
+        features = {
+            'image': tfds.features.Image(shape=(None, None, 3)),
+            'image/filename': tfds.features.Text(),
+            'objects': tfds.features.Sequence(objects),
+        }
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(features), description='Tiny.', disable_shuffling=True
+        )
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(split, images) for split, images in self.parts.items()}
+
+    def _generate_examples(self, split, images):
+        for index, (image, objects) in enumerate(images):
+            encoded, png = cv2.imencode('.png', image[..., ::-1])
+            assert encoded
+            marked = [
+                {'bbox': tfds.features.BBox(*box), 'label': label, self.flag: flag} for box, label, flag in objects
+            ]
+            yield index, {'image': png.tobytes(), 'image/filename': f'{split}{index}.png', 'objects': marked}
+
+
+def prepare_objects(folder, **kwargs):
+    tfds.disable_progress_bar()
+    TinyObjects(data_dir=folder, file_format='array_record', **kwargs).download_and_prepare()
+
+
+LEFT, RIGHT = (0.0, 0.0, 1.0, 0.5), (0.25, 0.5, 0.75, 1.0)
+SQUARES = colours(4, 6, 6)
+
+
+@pytest.mark.parametrize('flag', ['is_difficult', 'is_crowd'])
+def test_prepared_objects(tmp_path, flag, monkeypatch, capsys):
+    train = [(SQUARES[0], [(LEFT, 1, False), (RIGHT, 0, True)]), (SQUARES[1], []), (SQUARES[2], [(RIGHT, 1, False)])]
+    prepare_objects(tmp_path / 'made', parts={'train': train, 'test': [(SQUARES[3], [(LEFT, 0, False)])]}, flag=flag)
+    shutil.copytree(tmp_path / 'made' / 'tiny_objects' / '1.0.0', tmp_path / 'voc' / '2007' / '4.0.0')
+    source = sources.load('voc/2007', data_dir=str(tmp_path))
+    assert source.name == 'voc/2007' and source.class_names == ('cat', 'dog')
+    np.testing.assert_array_equal(source.images, SQUARES)
+    objects = source.objects
+    assert objects.names == ('train0.png', 'train1.png', 'train2.png', 'test0.png')
+    np.testing.assert_array_equal(objects.valid, [[True, True], [False, False], [True, False], [True, False]])
+    np.testing.assert_array_equal(objects.classes, [[1, 0], [0, 0], [1, 0], [0, 0]])
+    np.testing.assert_array_equal(objects.ignored, [[False, True], *[[False, False]] * 3])
+    np.testing.assert_array_equal(objects.boxes[objects.valid], np.float32([LEFT, RIGHT, RIGHT, LEFT]))
+    np.testing.assert_array_equal(source.labels, [1, 2, 1, 0])  # At most one object counts: by class.
+    assert {split: ids.tolist() for split, ids in source.official.items()} == {'train': [0, 1, 2], 'test': [3]}
+    monkeypatch.setattr(prepared, '_decode', None)
+    again = sources.load('voc/2007:4.0.0', data_dir=str(tmp_path))
+    assert again.fingerprint == source.fingerprint and again.objects.names == objects.names
+    for name, array in objects.arrays().items():
+        kept = again.objects.arrays()[name]
+        assert kept.dtype == array.dtype
+        np.testing.assert_array_equal(kept, array)
+    assert capsys.readouterr().err == ''
+
+
+def test_prepared_objects_are_letterboxed_or_refused(tmp_path):
+    parts = {'train': [(image, [(LEFT, 0, False)]) for image in colours(2, 4, 8)]}
+    prepare_objects(tmp_path, parts=parts)
+    with pytest.raises(UserError) as info:
+        sources.load('tiny_objects', data_dir=str(tmp_path))
+    assert 'not square; set data.image_size' in one_line(info)
+    source = sources.load('tiny_objects', data_dir=str(tmp_path), image_size=16)
+    assert source.shape == (16, 16, 3)
+    np.testing.assert_array_equal(source.objects.sizes, [[4, 8]] * 2)
+    np.testing.assert_allclose(source.objects.boxes[:, 0], [[0.25, 0, 0.75, 0.5]] * 2)
+
+
+def test_prepared_objects_of_several_sizes_are_refused(tmp_path):
+    parts = {'train': [(colours(1, size, size)[0], [(LEFT, 0, False)]) for size in (4, 6)]}
+    prepare_objects(tmp_path, parts=parts)
+    with pytest.raises(UserError) as info:
+        sources.load('tiny_objects', data_dir=str(tmp_path))
+    assert 'several sizes; set data.image_size' in one_line(info)
+
+
+def test_problems_of_prepared_objects_are_told_at_every_start(tmp_path, capsys):
+    """COCO itself has boxes without area, and a test part without annotations."""
+    train = [(SQUARES[0], [(LEFT, 0, False), ((0.5, 0.5, 0.5, 0.7), 1, False)])]
+    prepare_objects(tmp_path, parts={'train': train, 'test': [(SQUARES[1], [])]})
+    first = sources.load('tiny_objects', data_dir=str(tmp_path))
+    assert [problem[:2] for problem in first.problems] == [
+        ('box without area', 'train0.png'),
+        ('split without objects', 'test'),
+    ]
+    assert len(first.images) == 1 and list(first.official) == ['train']
+    told = capsys.readouterr().err
+    assert 'tiny_objects: the annotations have problems' in told and 'train0.png: box without area' in told
+    assert sources.load('tiny_objects', data_dir=str(tmp_path)).problems == first.problems
+    assert capsys.readouterr().err == told
+
+
+def test_prepared_set_without_any_object_is_refused(tmp_path):
+    prepare_objects(tmp_path, parts={'train': [(SQUARES[0], [])]})
+    with pytest.raises(UserError) as info:
+        sources.load('tiny_objects', data_dir=str(tmp_path))
+    assert 'no object in its split train' in one_line(info)
+
+
+def test_what_is_prepared_is_listed_with_its_config(tiny, tmp_path):
+    shutil.copytree(tiny / 'tiny' / '9.0.0', tmp_path / 'voc' / '2007' / '4.0.0')
+    shutil.copytree(tiny / 'tiny' / '9.0.0', tmp_path / 'other' / '1.0.0')
+    with pytest.raises(UserError) as info:
+        sources.load('voc/2012', data_dir=str(tmp_path))
+    assert 'there: other, voc/2007' in one_line(info)
