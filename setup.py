@@ -26,10 +26,12 @@ setup(
         'tensorboardX>=2.6.2',
         'matplotlib>=3.9',
         'pillow>=10',
+        'faster-coco-eval>=1.7',
+        'dm-pix>=0.4.3',
         'tqdm>=4.66',
     ],
     extras_require={
-        'test': ['pytest>=8.3', 'pytest-xdist>=3.6', 'hypothesis>=6.110'],
+        'test': ['pytest>=8.3', 'pytest-xdist>=3.6', 'hypothesis>=6.110', 'pycocotools>=2.0.8'],
         'dev': ['ruff>=0.14', 'pyright[nodejs]>=1.1.400', 'pre-commit>=4'],
         'prepare': ['tensorflow-cpu>=2.18'],
     },
