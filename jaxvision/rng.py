@@ -7,7 +7,7 @@ devices, on the position in the batch or on what was drawn before, so a resumed 
 import jax
 import numpy as np
 
-STREAMS = ('init', 'order', 'augment', 'dropout', 'mixup', 'split', 'generated', 'bootstrap')
+STREAMS = ('init', 'order', 'augment', 'dropout', 'mixup', 'split', 'generated', 'bootstrap', 'color', 'mosaic')
 
 
 def _stream(stream: str) -> int:

@@ -55,3 +55,22 @@ def mix(own: jax.Array, partner: jax.Array, weights: jax.Array) -> jax.Array:
     """
     weights = weights.reshape(weights.shape + (1,) * (own.ndim - 1)).astype(own.dtype)
     return weights * own + (1 - weights) * partner
+
+
+def mix_objects(own, partner, weights: jax.Array):
+    """The objects of a mixture of images: those of both, each weighted as its image is by `mix`.
+
+    Source: Zhang et al., Bag of Freebies for Training Object Detection Neural Networks, 2019.
+
+    Args:
+      own, partner: arrays [batch, slots, ...] of the objects (boxes, classes, valid, ...), in tuples or dicts alike.
+      weights: float [batch] in [0, 1], the share of own.
+
+    Returns:
+      The objects with [batch, slots of both, ...], own first; and their weights float [batch, slots of both], which
+      padding has too: it stays masked by `valid`.
+    """
+    objects = jax.tree.map(lambda a, b: jnp.concatenate([a, b], axis=1), own, partner)
+    own_slots, partner_slots = (jax.tree.leaves(side)[0].shape[1] for side in (own, partner))
+    shares = [jnp.repeat(weights[:, None], own_slots, axis=1), jnp.repeat(1 - weights[:, None], partner_slots, axis=1)]
+    return objects, jnp.concatenate(shares, axis=1)

@@ -221,3 +221,159 @@ def test_rotation_strength_is_traced():
     angles = [parts(draw(jax.random.key(1), jnp.float32(rotate))[None], 6, 6)[2][0] for rotate in (10.0, 40.0)]
     np.testing.assert_allclose(angles[1], 4 * angles[0], rtol=1e-5)
     assert len(traces) == 1
+
+
+MAPS = st.tuples(
+    st.booleans(),
+    st.tuples(st.floats(-4, 4, width=16), st.floats(-4, 4, width=16)),
+    st.floats(-180, 180, width=16),
+    st.tuples(st.floats(0.5, 2, width=16), st.floats(0.5, 2, width=16)),
+)
+
+
+def map_of(size, drawn):
+    mirror, shift, degrees, scale = drawn
+    return augment.affine(*size, mirror=mirror, shift=shift, degrees=degrees, scale=jnp.array(scale))
+
+
+def whole(matrix):
+    """The map as a matrix [3, 3] of float64."""
+    return np.concatenate([np.asarray(matrix, np.float64), [[0.0, 0.0, 1.0]]])
+
+
+def resampled(pixels, matrix, size, fill):
+    """SciPy's, in float64; outside is `fill`."""
+    matrix = np.asarray(matrix, np.float64)
+    channels = [
+        ndimage.affine_transform(
+            channel, matrix[:, :2], matrix[:, 2], size, order=1, mode='grid-constant', cval=fill, prefilter=False
+        )
+        for channel in np.moveaxis(pixels.astype(np.float64), 2, 0)
+    ]
+    return np.stack(channels, axis=2)
+
+
+@given(MAPS)
+@FIXED
+def test_scaled_map_is_the_composition_of_its_parts(drawn):
+    """Output point -> minus shift -> turned back about the centre -> shrunk back -> mirrored, in float64."""
+    mirror, shift, degrees, scale = drawn
+    centre = np.array([2.0, 3.5])
+    angle = np.deg2rad(degrees)
+    back = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    corners = np.array([[0, 0], [0, 7], [4, 7], [1.5, 2.0]])
+    expected = (corners - shift - centre) @ back.T / np.array(scale) * [1, -1 if mirror else 1]
+    got = augment.transform(map_of((5, 8), drawn), jnp.asarray(corners, jnp.float32))
+    np.testing.assert_allclose(got, expected + centre, atol=1e-5)
+
+
+def test_above_one_enlarges_about_the_centre():
+    pixels = np.zeros((8, 8, 1), np.float32)
+    pixels[3:5, 3:5] = 1
+    matrix = augment.affine(8, 8, scale=3.0)
+    expected = np.zeros_like(pixels)
+    expected[1:7, 1:7] = 1
+    np.testing.assert_array_equal(warped_by(matrix, pixels) > 0.4, expected > 0)
+
+
+@pytest.mark.parametrize('scale', [1.0, 1, (1.0, 1.0), np.float32(1)])
+def test_scale_of_one_changes_no_bit(scale):
+    plain = augment.affine(6, 7, mirror=True, shift=(1.0, -2.0), degrees=31.0)
+    again = augment.affine(6, 7, mirror=True, shift=(1.0, -2.0), degrees=31.0, scale=jnp.asarray(scale))
+    np.testing.assert_array_equal(plain, again)
+
+
+def test_scale_jitter_moves_nothing_else():
+    draw = functools.partial(augment.random_affine, height=9, width=9, mirror=True, crop=2, rotate=20.0)
+    keys = jax.random.split(jax.random.key(5), 200)
+    without = np.asarray(jax.vmap(draw)(keys), np.float64)
+    scaled = np.asarray(jax.vmap(functools.partial(draw, scale=0.5))(keys), np.float64)
+    factor = np.sqrt(np.abs(np.linalg.det(without[:, :, :2]) / np.linalg.det(scaled[:, :, :2])))
+    np.testing.assert_allclose(scaled[:, :, :2] * factor[:, None, None], without[:, :, :2], atol=1e-5)
+    for before, after in zip(parts(without, 9, 9), parts(scaled, 9, 9), strict=True):
+        np.testing.assert_allclose(after, before, atol=1e-3)
+
+
+def test_logarithm_of_the_scale_is_uniform_and_its_strength_traced():
+    keys = jax.random.split(jax.random.key(0), KEYS)
+    draw = functools.partial(augment.random_affine, height=9, width=9, mirror=False, crop=0, rotate=0.0)
+    drawn = jax.jit(jax.vmap(lambda key, scale: draw(key, scale=scale), (0, None)))
+    for strength in (0.0, 0.5):
+        logarithm = -np.log(np.asarray(drawn(keys, jnp.float32(strength))[:, 0, 0], np.float64))
+        assert np.abs(logarithm).max() <= np.log1p(strength) + 1e-6
+    assert stats.kstest(logarithm, stats.uniform(-np.log(1.5), 2 * np.log(1.5)).cdf).pvalue > 1e-3
+
+
+def test_plain_zero_draws_no_scale():
+    def draws(**scale):
+        draw = functools.partial(augment.random_affine, height=9, width=9, mirror=True, crop=1, rotate=5.0, **scale)
+        return str(jax.make_jaxpr(draw)(jax.random.key(0))).count('random_')
+
+    assert draws() == draws(scale=0.0) < draws(scale=0.1)
+
+
+@given(MAPS, MAPS)
+@FIXED
+def test_compose_is_the_product_of_the_matrices(outer, inner):
+    outer, inner = map_of((5, 8), outer), map_of((6, 4), inner)
+    np.testing.assert_allclose(whole(augment.compose(outer, inner)), whole(outer) @ whole(inner), atol=2e-5, rtol=1e-5)
+
+
+def test_outer_is_what_the_image_meets_first():
+    pixels = image(6, 6)
+    mirror, shift = augment.affine(6, 6, mirror=True), augment.affine(6, 6, shift=(1.0, 2.0))
+    np.testing.assert_array_equal(
+        warped_by(augment.compose(mirror, shift), pixels), warped_by(shift, warped_by(mirror, pixels))
+    )
+    np.testing.assert_array_equal(warped_by(augment.compose(mirror, shift), pixels), shifted(pixels[:, ::-1], 1, 2))
+
+
+@given(MAPS)
+@FIXED
+def test_map_and_its_inverse_are_the_identity(drawn):
+    matrix = map_of((7, 9), drawn)
+    np.testing.assert_allclose(whole(augment.invert(matrix)), np.linalg.inv(whole(matrix)), atol=5e-5)
+    there = augment.compose(augment.invert(matrix), matrix)
+    np.testing.assert_allclose(there, [[1, 0, 0], [0, 1, 0]], atol=5e-5)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 128))
+@FIXED
+def test_letterbox_shows_the_extent_centred_and_as_large_as_fits(height, width, size):
+    scale = size / max(height, width)
+    low = np.array([size - scale * height, size - scale * width]) / 2
+    edges = np.stack([low, size - low]) - 0.5  # Of the shown image, in coordinates of the canvas' pixels.
+    expected = [[-0.5, -0.5], [height - 0.5, width - 0.5]]
+    got = augment.transform(augment.letterbox(height, width, size), jnp.asarray(edges, jnp.float32))
+    np.testing.assert_allclose(got, expected, atol=2e-4)
+
+
+def test_letterbox_of_its_own_size_is_exact():
+    np.testing.assert_array_equal(augment.letterbox(7, 7, 7), [[1, 0, 0], [0, 1, 0]])
+    pixels = image(4, 8)
+    boxed = np.asarray(augment.warp(pixels, augment.letterbox(4, 8, 8), fill=0.5, size=(8, 8)))
+    np.testing.assert_array_equal(boxed[2:6], pixels)
+    np.testing.assert_array_equal(boxed[[0, 1, 6, 7]], np.full((4, 8, 2), 0.5, np.float32))
+
+
+@given(st.sampled_from(SIZES), MAPS, st.sampled_from([0.0, 0.4, 1.0]), st.sampled_from([(5, 5), (3, 9)]))
+@FIXED
+def test_fill_and_size_are_those_of_scipy(size, drawn, fill, shown):
+    matrix = map_of(size, drawn)
+    got = warp_to(image(*size), matrix, jnp.float32(fill), shown)
+    np.testing.assert_allclose(got, resampled(image(*size), matrix, shown, fill), atol=1e-5)
+
+
+warp_to = jax.jit(augment.warp, static_argnames='size')
+
+
+def test_fill_of_each_channel():
+    got = np.asarray(
+        augment.warp(image(4, 4, 3), augment.affine(4, 4, shift=(9.0, 0.0)), fill=jnp.array([0.1, 0.2, 0.3]))
+    )
+    np.testing.assert_allclose(got, np.broadcast_to(np.float32([0.1, 0.2, 0.3]), got.shape), rtol=1e-6)
+
+
+def test_dtype_stays():
+    half = jnp.ones((4, 4, 1), jnp.bfloat16)
+    assert augment.warp(half, augment.affine(4, 4, degrees=9.0), fill=0.5).dtype == jnp.bfloat16

@@ -147,3 +147,32 @@ def test_ends_are_exactly_own_and_partner():
 def test_dtype_stays():
     half = jnp.ones((2, 3), jnp.bfloat16)
     assert augment.mix(half, half, jnp.array([0.3, 0.6], jnp.float32)).dtype == jnp.bfloat16
+
+
+def objects_of(seed, slots):
+    draw = np.random.default_rng(seed)
+    return (
+        draw.random((BATCH, slots, 4)).astype(np.float32),
+        draw.integers(0, CLASSES, (BATCH, slots)).astype(np.int32),
+        draw.random((BATCH, slots)) < 0.5,
+    )
+
+
+@pytest.mark.parametrize(('own_slots', 'partner_slots'), [(1, 1), (3, 3), (2, 5)])
+def test_objects_of_a_mixture_are_the_union_weighted_by_image(own_slots, partner_slots):
+    weights = np.float32([0.0, 1.0, 0.5, 0.3, 0.9, 0.1])
+    own, partner = objects_of(0, own_slots), objects_of(1, partner_slots)
+    mixed, got = augment.mix_objects(own, partner, jnp.asarray(weights))
+    assert got.shape == (BATCH, own_slots + partner_slots)
+    for example in range(BATCH):
+        for of_both, of_own, of_partner in zip(mixed, own, partner, strict=True):
+            np.testing.assert_array_equal(of_both[example], [*of_own[example], *of_partner[example]])
+            assert of_both.dtype == of_own.dtype
+        expected = [weights[example]] * own_slots + [1 - weights[example]] * partner_slots
+        np.testing.assert_array_equal(got[example], expected)
+
+
+def test_objects_may_come_by_name():
+    own = dict(zip(('boxes', 'classes', 'valid'), objects_of(0, 2), strict=True))
+    mixed, _ = augment.mix_objects(own, own, jnp.full(BATCH, 0.5))
+    assert set(mixed) == set(own) and mixed['boxes'].shape == (BATCH, 4, 4)
