@@ -2,7 +2,7 @@
 
 from jaxvision.augment.boxes import move
 from jaxvision.augment.color import color_jitter
-from jaxvision.augment.geometry import affine, compose, invert, letterbox, random_affine, transform, warp
+from jaxvision.augment.geometry import affine, compose, invert, letterbox, random_affine, rescale, transform, warp
 from jaxvision.augment.mixing import draw_partners, mix, mix_objects, mixing_weights
 from jaxvision.augment.mosaic import draw_quartets, mosaic
 
@@ -20,6 +20,7 @@ __all__ = [
     'mosaic',
     'move',
     'random_affine',
+    'rescale',
     'transform',
     'warp',
 ]

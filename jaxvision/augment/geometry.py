@@ -162,3 +162,32 @@ def warp(image: jax.Array, matrix: jax.Array, fill: ArrayLike = 0.0, size: tuple
         + corner(top + 1, left, part_y * (1 - part_x))
         + corner(top + 1, left + 1, part_y * part_x)
     )
+
+
+def rescale(image: jax.Array, matrix: jax.Array) -> jax.Array:
+    """What `warp` shows, for a map that does not turn: rows first, then columns, whole lines at a time.
+
+    Much faster on CPU, where `warp` fetches pixel by pixel.
+
+    Args:
+      image: float [height, width, channel].
+      matrix: float32 [2, 3] whose off-diagonal entries are zero; they are not looked at.
+
+    Returns:
+      float [height, width, channel], of the image's dtype.
+    """
+
+    def along(lines: jax.Array, scale: jax.Array, offset: jax.Array) -> jax.Array:
+        source = scale * jnp.arange(len(lines), dtype=jnp.float32) + offset
+        first = jnp.floor(source)
+        part = source - first
+
+        def neighbour(index, weight):
+            inside = (index >= 0) & (index < len(lines))
+            shares = jnp.where(inside, weight, 0.0).astype(lines.dtype)
+            return lines[jnp.clip(index, 0, len(lines) - 1).astype(jnp.int32)] * shares[:, None, None]
+
+        return neighbour(first, 1 - part) + neighbour(first + 1, part)
+
+    rows = along(image, matrix[0, 0], matrix[0, 2])
+    return along(rows.swapaxes(0, 1), matrix[1, 1], matrix[1, 2]).swapaxes(0, 1)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jaxvision.augment.boxes import move
-from jaxvision.augment.geometry import warp
+from jaxvision.augment.geometry import rescale
 
 
 def draw_quartets(key: jax.Array, batch: int) -> jax.Array:
@@ -73,7 +73,7 @@ def mosaic(
         offset = (0.5 - begin) / factor - 0.5
         matrix = jnp.concatenate([jnp.eye(2) / factor, offset[:, None]], axis=1)
         view = jnp.concatenate([origin / size, end / size])
-        return warp(image, matrix), *move(boxes, valid, matrix, height, width, view=view, keep=keep, minimum=minimum)
+        return rescale(image, matrix), *move(boxes, valid, matrix, height, width, view=view, keep=keep, minimum=minimum)
 
     shown, boxes, valid = jax.vmap(quadrant)(images, boxes, valid, origins, ends, jitter, places)
     below = (jnp.arange(height) >= corner[0])[:, None, None]

@@ -377,3 +377,15 @@ def test_fill_of_each_channel():
 def test_dtype_stays():
     half = jnp.ones((4, 4, 1), jnp.bfloat16)
     assert augment.warp(half, augment.affine(4, 4, degrees=9.0), fill=0.5).dtype == jnp.bfloat16
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    scale=st.tuples(st.floats(0.3, 3.0), st.floats(0.3, 3.0)),
+    shift=st.tuples(st.floats(-6.0, 6.0), st.floats(-6.0, 6.0)),
+    mirror=st.booleans(),
+)
+def test_rescale_is_warp_without_turning(scale, shift, mirror):
+    image = jnp.asarray(np.random.default_rng(0).random((7, 9, 2), np.float32))
+    matrix = augment.affine(7, 9, mirror=mirror, shift=shift, scale=jnp.asarray(scale))
+    np.testing.assert_allclose(augment.rescale(image, matrix), augment.warp(image, matrix), atol=1e-5)
