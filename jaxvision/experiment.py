@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxvision import metrics, runs, teachers
+from jaxvision import runs, teachers
 from jaxvision.errors import UserError
 from jaxvision.settings import Settings
 from jaxvision.training import evaluation
@@ -67,12 +67,12 @@ def evaluate(path: str, split: str, *, at: str = 'last', temperature: float = 1.
       path: of the workdir.
       split: train, validation or test.
       at: `last` step, or `best` on validation.
-      temperature: of the softmax, on top of the model's own.
+      temperature: of a classifier's softmax, on top of the model's own.
 
     Returns:
-      {'workdir', 'split', 'checkpoint', 'temperature', 'metrics': as in result.json, 'per_class': {name: share with
-      interval}, 'confusion': [true][predicted] counts, 'class_names', 'gap', 'verdict', 'calibration': the temperature
-      fitted on validation and what it does on test}.
+      {'workdir', 'task', 'split', 'checkpoint', 'metrics': as in result.json, 'errors', 'gap', 'verdict'} and what the
+      task's evaluator adds; of a classifier: 'per_class', 'confusion', and the `temperature` fitted on validation with
+      what it does on test.
 
     Raises:
       UserError: the run is not finished, or its data is not what it was.
@@ -82,26 +82,16 @@ def evaluate(path: str, split: str, *, at: str = 'last', temperature: float = 1.
     run = runs.assemble(runs.settings_of(workdir).alone(), devices=jax.local_devices())
     runs.same_data(workdir, run.source, run.splits)
     variables = run.parallel.replicate(runs.restore(run, workdir, at).variables)
-    outputs = runs.outputs(run, variables)
-    labels = run.source.labels[getattr(run.splits, split)]
-    confusion = metrics.confusion_matrix(outputs[split].argmax(axis=1), labels, run.source.num_classes)
-    concluded = runs.conclude(outputs, run.source.labels, run.splits)
+    outputs = runs.outputs(run, (run.task, variables))
+    concluded = runs.conclude(run, outputs)
     return {
         'workdir': str(workdir),
+        'task': run.settings.task,
         'split': split,
         'checkpoint': at,
-        'temperature': temperature,
-        'metrics': evaluation.summarize(outputs[split], labels, temperature),
-        'per_class': {
-            name: evaluation.share_of(int(row[index]), int(row.sum()))
-            for index, (name, row) in enumerate(zip(run.source.class_names, confusion, strict=True))
-        },
-        'confusion': confusion.tolist(),
-        'class_names': list(run.source.class_names),
+        **run.evaluator.examine(outputs[split], getattr(run.splits, split), temperature),
         'errors': {name: concluded['splits'][name]['error'] for name in ('train', 'test')},
-        'gap': concluded['gap'],
-        'verdict': concluded['verdict'],
-        'calibration': concluded['temperature'],
+        **{name: concluded[name] for name in concluded if name != 'splits'},
     }
 
 
@@ -109,42 +99,14 @@ def tell(found: dict[str, Any]) -> str:
     """What `evaluate` found, as text."""
     lines = [
         f'{found["workdir"]}, {found["checkpoint"]} checkpoint, {found["split"]} split, '
-        f'{found["metrics"]["n"]:,} examples, softmax at T = {found["temperature"]:g}'
-    ]
-    for name, key, unit in (
-        ('accuracy', 'accuracy', 100),
-        ('error', 'error', 100),
-        ('top-5 accuracy', 'top5_accuracy', 100),
-        ('NLL', 'nll', 1),
-        ('ECE', 'ece', 1),
-    ):
-        lines.append(f'  {name:<16}{_interval(found["metrics"][key], unit)}')
-    lines.append('per class accuracy')
-    width = max(map(len, found['per_class']))
-    lines += [f'  {name:<{width}}  {_interval(value, 100)}' for name, value in found['per_class'].items()]
-    lines.append('confusion: rows are true classes, columns predicted ones')
-    cell = max(len(str(count)) for row in found['confusion'] for count in row) + 1
-    lines += [
-        f'  {name:<{width}} ' + ''.join(f'{count:>{cell}}' for count in row)
-        for name, row in zip(found['class_names'], found['confusion'], strict=True)
-    ]
-    calibration = found['calibration']
-    lines += [
-        f'empirical error (clean train)  {_interval(found["errors"]["train"], 100)}',
-        f'real error (test)              {_interval(found["errors"]["test"], 100)}',
-        f'gap                            {_interval(found["gap"], 100)}',
+        f'{found["metrics"]["n"]:,} examples',
+        *runs.EVALUATORS[found['task']].tell(found),
+        f'empirical error (clean train)  {evaluation.told(found["errors"]["train"], 100)}',
+        f'real error (test)              {evaluation.told(found["errors"]["test"], 100)}',
+        f'gap                            {evaluation.told(found["gap"], 100)}',
         found['verdict'],
-        f'temperature fitted on validation: {calibration["fitted"]:.2f}; on test it takes ECE from '
-        f'{calibration["test_ece_before"]:.3f} to {calibration["test_ece_after"]:.3f} and NLL from '
-        f'{calibration["test_nll_before"]:.3f} to {calibration["test_nll_after"]:.3f}',
     ]
     return '\n'.join(lines)
-
-
-def _interval(value: dict[str, Any], unit: int) -> str:
-    digits, sign = (1, ' %') if unit == 100 else (3, '')
-    low, high = value['ci95']
-    return f'{value["value"] * unit:.{digits}f}{sign} [{low * unit:.{digits}f}, {high * unit:.{digits}f}]'
 
 
 def table(result: dict[str, Any]) -> str:
@@ -156,30 +118,16 @@ def table(result: dict[str, Any]) -> str:
     rows = {'network': result}
     if 'teacher' in result:
         rows = {'teacher': result['teacher'], 'student alone': result.get('alone'), 'student distilled': result}
-    head = ('', 'parameters', 'train (clean)', 'validation', 'test', 'NLL', 'ECE', 'gap (points)')
-    lines = [head, *(_row(name, row) for name, row in rows.items() if row is not None)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    evaluator = runs.EVALUATORS[result['task']]
+    cells = [
+        {'': name, 'parameters': f'{row["parameters"]:,}', **evaluator.columns(row)}
+        for name, row in rows.items()
+        if row is not None
+    ]
+    lines = [tuple(cells[0]), *(tuple(row.values()) for row in cells)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     aligned = [
         '  '.join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(cells))
         for cells in (list(zip(line, widths, strict=True)) for line in lines)
     ]
-    note = 'Accuracies in % with 95% intervals, of the last step; NLL, ECE on test; gap: test minus clean train error.'
-    return '\n'.join([*aligned, note])
-
-
-def _row(name: str, result: dict[str, Any]) -> tuple[str, ...]:
-    splits = result['splits']
-
-    def accuracy(split: str) -> str:
-        low, high = splits[split]['accuracy']['ci95']
-        return f'{splits[split]["accuracy"]["value"]:.1%} [{low * 100:.1f}, {high * 100:.1f}]'.replace('%', '')
-
-    low, high = result['gap']['ci95']
-    return (
-        name,
-        f'{result["parameters"]:,}',
-        *(accuracy(split) for split in ('train', 'validation', 'test')),
-        f'{splits["test"]["nll"]["value"]:.3f}',
-        f'{splits["test"]["ece"]["value"]:.3f}',
-        f'{result["gap"]["value"] * 100:.1f} [{low * 100:.1f}, {high * 100:.1f}]',
-    )
+    return '\n'.join([*aligned, evaluator.note])

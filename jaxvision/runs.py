@@ -8,18 +8,31 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvision import metrics, models, optim, rng
+from jaxvision import models, optim, rng
 from jaxvision.data import order, resident, sources
 from jaxvision.data.sources import Source
 from jaxvision.data.splits import Splits, make_splits
 from jaxvision.errors import UserError
+from jaxvision.models.detector import Detector, Localizer
+from jaxvision.models.layers import scaled
 from jaxvision.settings import Settings, from_dict
 from jaxvision.tasks.classify import Classify
+from jaxvision.tasks.detect import Detect
 from jaxvision.tasks.distill import Distill
+from jaxvision.tasks.localize import Localize
 from jaxvision.tasks.task import Task, Variables
+from jaxvision.tasks.views import Views
 from jaxvision.training import environment, evaluation, loop, parallel, state, step
-from jaxvision.training.checkpoints import Checkpoints, rank, validation_scores
+from jaxvision.training.checkpoints import Checkpoints, best_step
+from jaxvision.training.evaluators.classification import Classification
+from jaxvision.training.evaluators.detection import Detection
+from jaxvision.training.evaluators.evaluator import Evaluator
+from jaxvision.training.evaluators.localization import Localization
 from jaxvision.training.records import Workdir
+
+COLORS = ('brightness', 'contrast', 'saturation', 'hue')
+LOSS_WEIGHTS = ('class_weight', 'box_weight', 'objectness_weight')
+EVALUATORS: dict[str, type] = {'classify': Classification, 'localize': Localization, 'detect': Detection}
 
 
 @dataclass(frozen=True)
@@ -30,13 +43,13 @@ class Teacher:
       tasks: one a member.
       variables: one a member, on the host.
       record: of the same form as result.json, and where they lie (`workdir`) and their `hash`.
-      test_logits: float32 [n, num_classes], the ensemble's on the test split.
+      test_outputs: the ensemble's on the test split.
     """
 
     tasks: tuple[Task, ...]
     variables: tuple[Variables, ...]
     record: dict[str, Any]
-    test_logits: np.ndarray
+    test_outputs: Any
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,7 @@ class Run:
     source: Source
     splits: Splits
     task: Task
+    evaluator: Evaluator
     plan: loop.Plan
     parallel: parallel.Parallel
 
@@ -63,6 +77,11 @@ class Run:
             clip=o.clip,
         )
 
+    def rank(self, record: dict[str, Any]) -> tuple[float, ...]:
+        """How good a line of metrics.jsonl is on validation."""
+        found = {name.removeprefix('validation_'): record[name] for name in record if name.startswith('validation_')}
+        return self.evaluator.rank(found)
+
     def schedule(self, at):
         o = self.settings.optim
         return optim.schedule(o.schedule, self.plan.steps, warmup=o.warmup, milestones=o.milestones, factor=o.factor)(
@@ -76,9 +95,9 @@ class Run:
             'learning_rate': s.optim.lr,
             'weight_decay': s.optim.weight_decay,
             'dropout': s.model.dropout,
-            'rotate': s.augment.rotate,
+            **{name: getattr(s.augment, name) for name in ('rotate', 'scale', *COLORS, 'mosaic')},
             'mixup': s.augment.mixup,
-            'label_smoothing': s.loss.label_smoothing,
+            **{name: getattr(s.loss, name) for name in ('label_smoothing', *LOSS_WEIGHTS)},
             'distill_weight': s.distill.weight,
             'distill_temperature': s.distill.temperature,
         }
@@ -116,6 +135,7 @@ def load_data(data) -> tuple[Source, Splits]:
         generated_shape=data.generated_shape,
         generated_classes=data.generated_classes,
         generated_examples=data.generated_examples,
+        generated_most=data.generated_most,
     )
     splits = make_splits(
         source.labels,
@@ -128,6 +148,64 @@ def load_data(data) -> tuple[Source, Splits]:
         fold=data.fold,
     )
     return source, splits
+
+
+def build_task(settings: Settings, source: Source) -> Task:
+    """The task, with its network, that the settings describe.
+
+    Raises:
+      UserError: the task wants objects, or at most one an image, and the dataset has none or more.
+    """
+    s, views = settings, augmentations(settings)
+    values = dataclasses.asdict(s.model)
+    if s.task == 'classify':
+        if source.objects is not None:
+            raise UserError(f'{source.name} has objects, not one label an image; set task to localize or detect')
+        return Classify(
+            model=models.build(num_classes=source.num_classes, **values),
+            shape=source.shape,
+            num_classes=source.num_classes,
+            loss=s.loss.name,
+            views=views,
+            mixup=s.augment.mixup > 0,
+            partners=s.augment.partners,
+            smoothing=s.loss.label_smoothing > 0,
+            dropout=s.model.dropout > 0,
+        )
+    if source.objects is None:
+        raise UserError(f'task is {s.task}, but {source.name} has no objects; set data.name to a set that has boxes')
+    encoder = models.build(num_classes=0, **values)
+    common = {
+        'shape': source.shape,
+        'num_classes': source.num_classes,
+        'views': views,
+        'dropout': s.model.dropout > 0,
+        'box': s.loss.box,
+    }
+    network = {
+        'levels': s.model.levels,
+        'features': scaled(s.model.features, s.model.width),
+        'norm': s.model.norm,
+        'dtype': np.dtype(s.model.dtype),
+    }
+    if s.task == 'localize':
+        counted = source.objects.valid & ~source.objects.ignored
+        if counted.sum(axis=1).max() > 1:
+            raise UserError(f'task is localize, but {source.name} has images with several objects; set task to detect')
+        return Localize(model=Localizer(encoder, source.num_classes, **network), **common)
+    return Detect(
+        model=Detector(encoder, source.num_classes, convs=s.model.head_convs, **network),
+        mosaic=s.augment.mosaic > 0,
+        mixup=s.augment.mixup > 0,
+        classification=s.loss.classification,
+        **common,
+        **dataclasses.asdict(s.detect),
+    )
+
+
+def augmentations(settings: Settings) -> Views:
+    a = settings.augment
+    return Views(a.mirror, a.crop, a.rotate > 0, a.scale > 0, any(getattr(a, name) > 0 for name in COLORS))
 
 
 def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None) -> Run:
@@ -149,24 +227,13 @@ def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None
             f'data.batch_size is {batch_size}, but the train split has only {train_size} examples; '
             'lower it or set data.full_batch'
         )
-    task: Task = Classify(
-        model=models.build(num_classes=source.num_classes, **dataclasses.asdict(s.model)),
-        shape=source.shape,
-        num_classes=source.num_classes,
-        loss=s.loss.name,
-        mirror=s.augment.mirror,
-        crop=s.augment.crop,
-        rotate=s.augment.rotate > 0,
-        mixup=s.augment.mixup > 0,
-        partners=s.augment.partners,
-        smoothing=s.loss.label_smoothing > 0,
-        dropout=s.model.dropout > 0,
-    )
+    task = build_task(s, source)
     try:
         jax.eval_shape(task.init, jax.random.key(0))
     except ValueError as error:
         raise UserError(f'model {s.model.name} cannot take images of {source.shape}: {error}') from error
     if teacher is not None:
+        _check_outputs(task, teacher, source.shape)
         task = Distill(task, teacher.tasks)
     steps = max(1, round(s.train.epochs * train_size / batch_size))
     # Once an epoch, but no more than a hundred times: an epoch of full-batch descent is a single step.
@@ -180,7 +247,26 @@ def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None
         steps_per_call=1 if jax.default_backend() == 'cpu' else 25,  # A scan is slow on CPU: see the design.
     )
     devices = devices or parallel.pick_devices(s.devices, batch_size)
-    return Run(settings, source, splits, task, plan, parallel.Parallel(s.parallel, devices))
+    evaluator = EVALUATORS[s.task](source)
+    return Run(settings, source, splits, task, evaluator, plan, parallel.Parallel(s.parallel, devices))
+
+
+def _check_outputs(task: Task, teacher: Teacher, shape: tuple[int, ...]) -> None:
+    """Makes sure that a student can imitate its teacher, output by output."""
+
+    def shapes(one: Task):
+        variables = jax.eval_shape(one.init, jax.random.key(0))
+        constants = {'mean': np.zeros(shape[-1]), 'std': np.ones(shape[-1]), 'temperature': np.ones(())}
+        images = jax.ShapeDtypeStruct((1, *shape), np.float32)
+        out = jax.eval_shape(lambda v, x: one.forward({**v, 'constants': constants}, x, None)[0], variables, images)
+        return [leaf.shape[1:] for leaf in jax.tree.leaves(out)]
+
+    for member in teacher.tasks:
+        if shapes(member) != shapes(task):
+            raise UserError(
+                f'the teacher puts out arrays of {shapes(member)}, the student of {shapes(task)}: give both the same '
+                'task, and in detection the same model.levels and encoder strides'
+            )
 
 
 def train(
@@ -210,23 +296,22 @@ def train(
         return workdir.read('result.json')
     context = run.context(teacher)
     predict = run.parallel.predict(step.predict_step(run.task))
-    labels = run.source.labels
     # The curves' clean train error comes from as many examples as validation has; the result's from all of them.
     glance = run.splits.train
     if len(glance) > len(run.splits.validation):
         glance = rng.generator(0, 'split', 4).permutation(glance)[: len(run.splits.validation)]
 
-    def logits(now: state.State, ids: np.ndarray) -> np.ndarray:
-        return evaluation.collect(predict, now.variables, context, ids, run.parallel)
+    def collect(now: state.State, ids: np.ndarray):
+        return evaluation.collect(predict, (now.variables,), context, ids, run.parallel)
 
     def evaluate(now: state.State) -> dict[str, float]:
         record = {}
         for split, ids in (('train', glance), ('validation', run.splits.validation)):
-            scores = evaluation.scores(logits(now, ids), labels[ids])
-            record |= {f'{split}_{name}': value for name, value in scores.items()}
+            watched = run.evaluator.watch(collect(now, ids), ids)
+            record |= {f'{split}_{name}': value for name, value in watched.items()}
         return record
 
-    with Checkpoints(workdir) as checkpoints:
+    with Checkpoints(workdir, run.rank) as checkpoints:
         last, seconds = loop.run(
             run.plan,
             ids=run.splits.train,
@@ -238,34 +323,37 @@ def train(
             evaluate=evaluate,
             workdir=workdir,
             checkpoints=checkpoints,
+            headline=run.evaluator.headline,
             label=label,
             stream=stream,
         )
         records = workdir.metrics()
-        best_step = max(records, key=lambda record: (*rank(validation_scores(record)), record['step']))['step']
-        best = last if best_step == run.plan.steps else checkpoints.restore(best_step, last)[0]
+        chosen = best_step(records, run.rank)
+        best = last if chosen == run.plan.steps else checkpoints.restore(chosen, last)[0]
 
-    outputs = {name: logits(last, ids) for name, ids in run.splits.items()}
+    outputs = {name: collect(last, ids) for name, ids in run.splits.items()}
     result = {
         'task': run.settings.task,
         'steps': run.plan.steps,
         'seconds': seconds,
         'examples_per_second': float(np.median([record['examples_per_second'] for record in records])),
         'parameters': parameter_count(last.params),
-        **conclude(outputs, labels, run.splits),
+        **conclude(run, outputs),
     }
     best_splits = result['splits']
     if best is not last:
-        best_splits = summaries({name: logits(best, ids) for name, ids in run.splits.items()}, labels, run.splits)
-    result['best'] = {'step': best_step, 'splits': best_splits}
+        best_splits = summaries(run, {name: collect(best, ids) for name, ids in run.splits.items()})
+    result['best'] = {'step': chosen, 'splits': best_splits}
     others = {}
     if teacher is not None:
         result['teacher'] = teacher.record
-        others['teacher_test_logits'] = teacher.test_logits
+        if isinstance(teacher.test_outputs, np.ndarray):
+            others['teacher_test_logits'] = teacher.test_outputs
     if alone is not None:
         result['alone'] = alone.read('result.json')
-        others['alone_test_logits'] = np.load(alone / 'predictions.npz')['test_logits']
-    workdir.write_arrays('predictions.npz', **predictions(outputs, run), **others)
+        if isinstance(outputs['test'], np.ndarray):
+            others['alone_test_logits'] = np.load(alone / 'predictions.npz')['test_logits']
+    workdir.write_arrays('predictions.npz', **run.evaluator.records(outputs, run.splits), **others)
     workdir.write_arrays('samples.npz', **samples(run, context))
     workdir.write('result.json', result)
     return result
@@ -323,51 +411,38 @@ def restore(run: Run, workdir: Workdir, at: str = 'last') -> state.State:
     """
     result = workdir.read('result.json')
     wanted = result['steps'] if at == 'last' else result['best']['step']
-    with Checkpoints(workdir) as checkpoints:
+    with Checkpoints(workdir, run.rank) as checkpoints:
         if wanted not in checkpoints.steps:
             raise UserError(f'{workdir} has no checkpoint of step {wanted}')
         return jax.device_get(checkpoints.restore(wanted, run.initial())[0])
 
 
-def outputs(run: Run, variables: Variables) -> dict[str, np.ndarray]:
-    """The logits of every split, float32 [n, num_classes] each; variables replicated."""
-    context, predict = run.context(), run.parallel.predict(step.predict_step(run.task))
+def outputs(run: Run, *members: tuple[Task, Variables]) -> dict[str, Any]:
+    """The outputs on every split of one network, or of several as an ensemble; their variables replicated."""
+    tasks, variables = zip(*members, strict=True)
+    context, predict = run.context(), run.parallel.predict(step.predict_step(*tasks))
     return {
         name: evaluation.collect(predict, variables, context, ids, run.parallel) for name, ids in run.splits.items()
     }
 
 
-def conclude(outputs: dict[str, np.ndarray], labels: np.ndarray, splits: Splits) -> dict[str, Any]:
-    """What follows from the logits of all splits: the part of result.json that every kind of model has."""
-    summary = summaries(outputs, labels, splits)
-    held_out = [(outputs[name], labels[getattr(splits, name)]) for name in ('validation', 'test')]
+def conclude(run: Run, outputs: dict[str, Any]) -> dict[str, Any]:
+    """What follows from the outputs on all splits: the part of result.json that every kind of network has."""
+    summary = summaries(run, outputs)
     return {
         'splits': summary,
         'gap': evaluation.gap(summary['train'], summary['test']),
         'verdict': evaluation.verdict(summary['train'], summary['test']),
-        'temperature': evaluation.calibrate(*held_out),
+        **run.evaluator.conclude(outputs, run.splits),
     }
 
 
-def summaries(outputs: dict[str, np.ndarray], labels: np.ndarray, splits: Splits) -> dict[str, Any]:
-    return {name: evaluation.summarize(outputs[name], labels[ids]) for name, ids in splits.items()}
+def summaries(run: Run, outputs: dict[str, Any]) -> dict[str, Any]:
+    return {name: run.evaluator.summarize(outputs[name], ids) for name, ids in run.splits.items()}
 
 
 def parameter_count(params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
-
-
-def predictions(outputs: dict[str, np.ndarray], run: Run, mistakes: int = 24) -> dict[str, np.ndarray]:
-    """What the report needs of validation and test: logits, labels, ids, and the most confident mistakes' images."""
-    arrays = {}
-    for name in ('validation', 'test'):
-        ids = getattr(run.splits, name)
-        arrays |= {f'{name}_logits': outputs[name], f'{name}_labels': run.source.labels[ids], f'{name}_ids': ids}
-    wrong = np.flatnonzero(arrays['test_logits'].argmax(axis=1) != arrays['test_labels'])
-    confidence = metrics.probabilities(arrays['test_logits'][wrong]).max(axis=1, initial=0)
-    arrays['mistake_index'] = wrong[np.argsort(-confidence, kind='stable')[:mistakes]]
-    arrays['mistake_images'] = run.source.images[arrays['test_ids'][arrays['mistake_index']]]
-    return arrays
 
 
 def samples(run: Run, context, count: int = 16) -> dict[str, np.ndarray]:
@@ -378,4 +453,7 @@ def samples(run: Run, context, count: int = 16) -> dict[str, np.ndarray]:
         context, ids, rng.base(run.settings.seed), np.int32(0), axis_name=None
     )
     pixels = np.rint(np.clip(seen.images[:count], 0, 1) * 255).astype(np.uint8)
-    return {'originals': run.source.images[ids[:count]], 'seen': pixels, 'targets': np.asarray(seen.targets[:count])}
+    arrays = {'originals': run.source.images[ids[:count]], 'seen': pixels}
+    if run.source.objects is None:
+        return {**arrays, 'targets': np.asarray(seen.targets[:count])}
+    return {**arrays, **{name: np.asarray(value[:count]) for name, value in seen.targets._asdict().items()}}

@@ -17,7 +17,7 @@ from jaxvision.errors import UserError
 # What may be chosen by name. Spelt out here, since the modules that define it are slow to import and a config should
 # not be; tests/test_settings.py holds the lists against the code.
 CHOICES = {
-    'task': ('classify',),
+    'task': ('classify', 'localize', 'detect'),
     'parallel': ('pmap', 'shard_map'),
     'model.name': ('linear', 'mlp', 'convnet', 'resnet', 'vit'),
     'model.norm': ('none', 'batch', 'layer', 'group'),
@@ -29,6 +29,9 @@ CHOICES = {
     'model.variant': ('', 'Ti', 'S', 'B'),
     'augment.partners': ('any', 'other_class'),
     'loss.name': ('cross_entropy', 'squared_error'),
+    'loss.box': ('l1', 'smooth_l1', 'iou', 'giou', 'diou', 'ciou'),
+    'loss.classification': ('bce', 'focal'),
+    'detect.assigner': ('simota', 'task_aligned', 'center'),
     'optim.name': ('sgd', 'momentum', 'nesterov', 'adam', 'adamw'),
     'optim.decay': ('decoupled', 'coupled'),
     'optim.schedule': ('constant', 'cosine', 'step', 'linear'),
@@ -46,6 +49,7 @@ INNER: Check = (lambda v: 0 < v < 1, 'above 0 and below 1')
 ALL_POSITIVE: Check = (lambda v: all(x > 0 for x in v), 'all above 0')
 SHAPE: Check = (lambda v: len(v) == 3 and all(x > 0 for x in v), 'height, width and channels, all above 0')
 ANGLE: Check = (lambda v: 0 <= v <= 180, 'from 0 to 180')
+HALF: Check = (lambda v: 0 <= v <= 0.5, 'from 0 to 0.5')
 ODD: Check = (lambda v: v > 0 and v % 2 == 1, 'odd and above 0')
 
 
@@ -79,6 +83,7 @@ class Data(TrainingData):
     generated_shape: tuple[int, ...] = setting((8, 8, 1), SHAPE)
     generated_classes: int = setting(10, (lambda v: v >= 2, 'at least 2'))
     generated_examples: int = setting(1000, AT_LEAST_ONE)
+    generated_most: int = setting(3, AT_LEAST_ONE)  # Objects an image, of generated_objects.
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,9 @@ class Model:
     embedding: int = setting(192, AT_LEAST_ONE)
     layers: int = setting(6, AT_LEAST_ONE)
     heads: int = setting(3, AT_LEAST_ONE)
+    levels: int = setting(3, AT_LEAST_ONE)  # localize, detect: feature maps of the pyramid, this and the next two
+    features: int = setting(64, AT_LEAST_ONE)  # Its channels, and the head's.
+    head_convs: int = setting(2, AT_LEAST_ONE)  # detect
 
 
 @dataclass(frozen=True)
@@ -115,14 +123,25 @@ class Augment:
     mirror: bool = setting(False)
     crop: int = setting(0, NOT_NEGATIVE)  # Pixels.
     rotate: float = setting(0.0, ANGLE)  # Degrees.
+    scale: float = setting(0.0, NOT_NEGATIVE)  # Zoom by a factor between 1 / (1 + scale) and 1 + scale.
+    brightness: float = setting(0.0, SHARE)  # This and the next three: jitter of the colours.
+    contrast: float = setting(0.0, SHARE)
+    saturation: float = setting(0.0, SHARE)
+    hue: float = setting(0.0, HALF)
     mixup: float = setting(0.0, NOT_NEGATIVE)  # Beta's alpha.
-    partners: str = setting('any')
+    partners: str = setting('any')  # Of mixup, in classification.
+    mosaic: float = setting(0.0, SHARE)  # detect: the share of images made of four.
 
 
 @dataclass(frozen=True)
 class Loss:
-    name: str = setting('cross_entropy')
-    label_smoothing: float = setting(0.0, BELOW_ONE)
+    name: str = setting('cross_entropy')  # classify
+    label_smoothing: float = setting(0.0, BELOW_ONE)  # classify, localize
+    box: str = setting('giou')  # localize, detect; this and the next three
+    class_weight: float = setting(1.0, NOT_NEGATIVE)
+    box_weight: float = setting(5.0, NOT_NEGATIVE)
+    objectness_weight: float = setting(1.0, NOT_NEGATIVE)
+    classification: str = setting('bce')  # detect
 
 
 @dataclass(frozen=True)
@@ -176,6 +195,17 @@ class Distill:
 
 
 @dataclass(frozen=True)
+class Detect:
+    """What is made of a detector's cells; see jaxvision.tasks.detect."""
+
+    assigner: str = setting('simota')  # Which cells answer for which object, in training.
+    nms_iou: float = setting(0.6, FRACTION)  # Boxes that overlap by more suppress each other.
+    nms_per_class: bool = setting(True)
+    max_detections: int = setting(100, AT_LEAST_ONE)
+    min_score: float = setting(0.001, BELOW_ONE)
+
+
+@dataclass(frozen=True)
 class Settings:
     seed: int = setting(0, SEED)  # Moves initial weights, order, augmentation and dropout; not the splits.
     task: str = setting('classify')
@@ -189,6 +219,7 @@ class Settings:
     train: Train = field(default_factory=Train)
     teacher: Teacher = field(default_factory=Teacher)
     distill: Distill = field(default_factory=Distill)
+    detect: Detect = field(default_factory=Detect)
 
     @property
     def distills(self) -> bool:
@@ -297,23 +328,54 @@ def _check_together(settings: Settings) -> None:
             raise UserError(f'config.{prefix}optim.decay is coupled, but adamw is decoupled by definition; use adam')
 
 
+# Datasets that are not prepared TFDS directories.
+FOLDERS = ('image_folder', 'voc_folder', 'coco_folder')
+GENERATED = ('generated', 'generated_objects')
+
+READ_BY = {
+    'model.temperature': ('classify',),
+    'model.dense': ('classify',),
+    'model.levels': ('localize', 'detect'),
+    'model.features': ('localize', 'detect'),
+    'model.head_convs': ('detect',),
+    'augment.mixup': ('classify', 'detect'),
+    'augment.partners': ('classify',),
+    'augment.mosaic': ('detect',),
+    'loss.name': ('classify',),
+    'loss.label_smoothing': ('classify', 'localize'),
+    'loss.box': ('localize', 'detect'),
+    'loss.class_weight': ('localize', 'detect'),
+    'loss.box_weight': ('localize', 'detect'),
+    'loss.objectness_weight': ('localize', 'detect'),
+    'loss.classification': ('detect',),
+    'detect': ('detect',),
+}
+
+
 def _unread(settings: Settings) -> dict[str, str]:
     """The keys that nothing reads under these settings, each with the reason."""
-    unread = _unread_recipe(settings, '')
+    unread = _unread_recipe(settings, settings.task, '')
+    unread |= {
+        f'{prefix}{key}': f'the task is {settings.task}'
+        for key, tasks in READ_BY.items()
+        for prefix in ('', 'teacher.')
+        if settings.task not in tasks
+    }
     data = settings.data
     if not data.folds:
         unread['data.fold'] = 'data.folds is 0'
     else:
         unread['data.test_fraction'] = 'with data.folds the test split is a fold'
-    if data.name != 'image_folder':
-        unread['data.path'] = 'data.name is not image_folder'
-    if data.name in ('image_folder', 'generated'):
+    folder, generated = data.name in FOLDERS, data.name in GENERATED
+    if not folder:
+        unread['data.path'] = f'data.name is not one of {", ".join(FOLDERS)}'
+    if folder or generated:
         unread['data.data_dir'] = f'data.name is {data.name}'
-    if data.name == 'generated':
-        unread['data.image_size'] = 'data.name is generated'
+    if generated:
+        unread['data.image_size'] = f'data.name is {data.name}'
     else:
-        for key in ('generated_shape', 'generated_classes', 'generated_examples'):
-            unread[f'data.{key}'] = 'data.name is not generated'
+        for key in ('generated_shape', 'generated_classes', 'generated_examples', 'generated_most'):
+            unread[f'data.{key}'] = f'data.name is not one of {", ".join(GENERATED)}'
     if not settings.distills:
         for key in ('teacher', 'distill.temperature', 'distill.compare_alone'):
             unread[key] = 'distill.weight is 0'
@@ -321,15 +383,17 @@ def _unread(settings: Settings) -> dict[str, str]:
         for key in (f.name for f in dataclasses.fields(Teacher) if f.name != 'workdir'):
             unread[f'teacher.{key}'] = 'teacher.workdir names a teacher that is trained already'
     else:
-        unread |= _unread_recipe(settings.teacher, 'teacher.')
+        unread |= _unread_recipe(settings.teacher, settings.task, 'teacher.')
     return unread
 
 
-def _unread_recipe(recipe: Settings | Teacher, prefix: str) -> dict[str, str]:
+def _unread_recipe(recipe: Settings | Teacher, task: str, prefix: str) -> dict[str, str]:
     from jaxvision import models  # Imports Flax; wanted only once a run begins.
 
     unread = {}
-    known = models.hyperparameters(recipe.model.name) | {'name', 'temperature'}
+    known = models.hyperparameters(recipe.model.name) | {'name', 'temperature', 'levels', 'features', 'head_convs'}
+    if task != 'classify':
+        known |= {'norm', 'width'}  # Of pyramid and head, whatever the encoder.
     if recipe.model.name == 'vit' and recipe.model.variant:
         known -= {'embedding', 'layers', 'heads'}
     for key in (f.name for f in dataclasses.fields(Model)):

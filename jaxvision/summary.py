@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvision import optim, runs, teachers
+from jaxvision.data import resident
 from jaxvision.settings import Settings
 from jaxvision.training import step
 
@@ -90,7 +91,7 @@ def memory(run: runs.Run) -> int:
     body = step.train_step(run.task, run.optimizer, run.schedule, run.settings.optim.ema)
     state = jax.eval_shape(run.initial)
     context = {
-        'data': {'images': _like(run.source.images), 'labels': _like(run.source.labels)},
+        'data': jax.tree.map(_like, resident.resident(run.source)),
         'strengths': run.strengths(),
     }
     ids = jax.ShapeDtypeStruct((run.plan.batch_size // len(run.parallel.devices),), jnp.int32)

@@ -19,6 +19,7 @@ from jaxvision.data import sources
 from jaxvision.errors import UserError
 from jaxvision.runs import Run, Teacher
 from jaxvision.settings import Settings
+from jaxvision.tasks.task import Variables
 from jaxvision.training import environment
 from jaxvision.training.records import Workdir
 from jaxvision.training.reports import page
@@ -77,8 +78,7 @@ def restore(folder: pathlib.Path, settings: Settings) -> Teacher:
     workdirs = _workdirs(folder)
     members = [_member(workdir, settings) for workdir in workdirs]
     record = {'workdir': str(folder), 'members': len(members)}
-    outputs = _outputs([run for run, _ in members], [variables for _, variables in members])
-    run = members[0][0]
+    outputs, run = _outputs(members), members[0][0]
     if len(members) == 1:
         record |= workdirs[0].read('result.json')
     else:
@@ -89,7 +89,7 @@ def restore(folder: pathlib.Path, settings: Settings) -> Teacher:
             'seconds': sum(result['seconds'] for result in results),
             'examples_per_second': float(np.median([result['examples_per_second'] for result in results])),
             'parameters': sum(result['parameters'] for result in results),
-            **runs.conclude(outputs, run.source.labels, run.splits),
+            **runs.conclude(run, outputs),
         }
         # An ensemble is of the members' last steps: there is no other to choose from.
         record['best'] = {'step': record['steps'], 'splits': record['splits']}
@@ -98,7 +98,7 @@ def restore(folder: pathlib.Path, settings: Settings) -> Teacher:
         tasks=tuple(run.task for run, _ in members),
         variables=tuple(variables for _, variables in members),
         record=record,
-        test_logits=outputs['test'],
+        test_outputs=outputs['test'],
     )
 
 
@@ -154,14 +154,14 @@ def _member(workdir: Workdir, settings: Settings) -> tuple[Run, Any]:
     return run, runs.restore(run, workdir).variables
 
 
-def _outputs(members: list[Run], variables: list[Any]) -> dict[str, np.ndarray]:
-    """The ensemble's logits on each split; train is what the teacher itself was trained on."""
-    if any(not np.array_equal(member.splits.train, members[0].splits.train) for member in members):
+def _outputs(members: list[tuple[Run, Variables]]) -> dict[str, Any]:
+    """The ensemble's outputs on each split; train is what the teacher itself was trained on."""
+    first = members[0][0]
+    if any(not np.array_equal(run.splits.train, first.splits.train) for run, _ in members):
         raise UserError(
             'the members of the teacher were trained on different images; one teacher wants the same for all'
         )
-    each = [runs.outputs(run, run.parallel.replicate(values)) for run, values in zip(members, variables, strict=True)]
-    return {name: np.asarray(members[0].task.ensemble([one[name] for one in each])) for name in each[0]}
+    return runs.outputs(first, *((run.task, run.parallel.replicate(variables)) for run, variables in members))
 
 
 def _hash(variables: list[Any]) -> str:

@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxvision.models.heads import ClassifierHead
-from jaxvision.models.layers import ACTIVATIONS, Dropout, Norm, Training, pool, scaled
+from jaxvision.models.layers import ACTIVATIONS, Dropout, Levels, Norm, Training, pool, scaled
 
 
 class ConvNet(nn.Module):
     """Conv / pool / fully-connected.
 
     Attributes:
+      num_classes: of the head; 0 for the encoder alone, which ends with the stages.
       filters: channels of each stage.
       convs: convolutions a stage, each [conv, norm, activation].
       kernel: side of the square kernels.
@@ -38,10 +39,11 @@ class ConvNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, training: Training | None = None) -> jax.Array:
+    def __call__(self, images: jax.Array, training: Training | None = None) -> jax.Array | Levels:
         x = images.astype(self.dtype)
         activation = ACTIVATIONS[self.activation]
         bias = self.norm == 'none'  # A norm subtracts the mean, and so would undo a bias before it.
+        levels = []
         for filters in self.filters:
             for index in range(self.convs):
                 x = nn.Conv(
@@ -53,6 +55,9 @@ class ConvNet(nn.Module):
                 )(x)
                 x = activation(Norm(self.norm, self.dtype)(x, training))
             x = Dropout(self.dropout)(pool(x, self.pool), training)
+            levels.append(x)
+        if not self.num_classes:
+            return tuple(levels)
         x = x.reshape(x.shape[0], -1)
         for units in self.dense:
             x = nn.Dense(scaled(units, self.width), use_bias=bias, dtype=self.dtype)(x)

@@ -9,6 +9,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+# An encoder without a head: the maps that its stages put out, [batch, height, width, channel], finest first.
+Levels = tuple[jax.Array, ...]
+
 NORMS = ('none', 'batch', 'layer', 'group')
 POOLS = ('max', 'average', 'none')
 ACTIVATIONS: dict[str, Callable] = {

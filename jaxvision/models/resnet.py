@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvision.models.heads import ClassifierHead
-from jaxvision.models.layers import Dropout, Norm, Training, scaled
+from jaxvision.models.layers import Dropout, Levels, Norm, Training, scaled
 
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)
 IMAGENET_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -81,6 +81,7 @@ class ResNet(nn.Module):
     """A residual network.
 
     Attributes:
+      num_classes: of the head; 0 for the encoder alone.
       depth: 20, 32, 44, 56, 110 (three stages of 16, 32, 64 channels) or 18, 34, 50, 101, 152 (four of 64 ... 512,
         four times that at the output of the bottlenecks from 50 on).
       stem: 3x3 (small images), or 7x7 with stride 2 and a max-pool (224x224).
@@ -96,7 +97,7 @@ class ResNet(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, training: Training | None = None) -> jax.Array:
+    def __call__(self, images: jax.Array, training: Training | None = None) -> jax.Array | Levels:
         if self.stem not in STEMS:
             raise ValueError(f'unknown stem {self.stem!r}; known are {", ".join(STEMS)}')
         cifar = self.depth in CIFAR_DEPTHS
@@ -110,6 +111,7 @@ class ResNet(nn.Module):
         x = nn.relu(Norm(self.norm, self.dtype, name='stem_norm')(x, training))
         if self.stem == '7x7':
             x = nn.max_pool(x, (3, 3), (2, 2), padding=[(1, 1), (1, 1)])  # pyright: ignore[reportArgumentType]
+        levels = []
         for stage, blocks in enumerate(stages):
             for index in range(blocks):
                 x = Block(
@@ -122,5 +124,8 @@ class ResNet(nn.Module):
                     dtype=self.dtype,
                     name=f'stage{stage + 1}_block{index + 1}',
                 )(x, training)
+            levels.append(x)
+        if not self.num_classes:
+            return tuple(levels)
         x = Dropout(self.dropout)(x.mean(axis=(1, 2)), training)
         return ClassifierHead(self.num_classes)(x)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvision.models.heads import ClassifierHead
-from jaxvision.models.layers import Dropout, Norm, Training, scaled
+from jaxvision.models.layers import Dropout, Levels, Norm, Training, scaled
 
 VARIANTS = {'Ti': (192, 12, 3), 'S': (384, 12, 6), 'B': (768, 12, 12)}  # embedding, layers, heads
 
@@ -37,6 +37,7 @@ class ViT(nn.Module):
     """A vision transformer with a class token and learned positions.
 
     Attributes:
+      num_classes: of the head; 0 for the encoder alone, whose one level is the map of its patches.
       variant: Ti, S or B; empty to take `embedding`, `layers` and `heads`.
       patch: side of the square patches; it must divide the image.
       embedding: features of a token, rounded to a multiple of `heads` after the width multiplier.
@@ -55,7 +56,7 @@ class ViT(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, training: Training | None = None) -> jax.Array:
+    def __call__(self, images: jax.Array, training: Training | None = None) -> jax.Array | Levels:
         embedding, layers, heads = VARIANTS[self.variant] if self.variant else (self.embedding, self.layers, self.heads)
         features = scaled(embedding, self.width, multiple=heads)
         batch, height, width, _ = images.shape
@@ -72,4 +73,6 @@ class ViT(nn.Module):
         for index in range(layers):
             x = Block(heads, self.norm, self.dropout, self.dtype, name=f'block{index + 1}')(x, training)
         x = Norm(self.norm, self.dtype, name='final_norm')(x, training)
+        if not self.num_classes:
+            return (x[:, 1:].reshape(batch, height // self.patch, width // self.patch, features),)
         return ClassifierHead(self.num_classes)(x[:, 0])

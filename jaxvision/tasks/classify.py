@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jaxvision import augment, losses, rng
 from jaxvision.data import resident
 from jaxvision.models.layers import Training
-from jaxvision.tasks.task import Context, Examples, Variables
+from jaxvision.tasks.task import Context, Examples, Variables, apply
+from jaxvision.tasks.views import Views
 
 LOSSES = {'cross_entropy': losses.cross_entropy, 'squared_error': losses.squared_error}
 
@@ -24,8 +25,8 @@ class Classify:
       shape: of one image, (height, width, channel).
       num_classes: number of classes.
       loss: a key of `LOSSES`.
-      mirror, crop: as in `augment.random_affine`.
-      rotate, mixup, smoothing, dropout: whether they are on. How strong they are comes with the context, traced.
+      views: the augmentations of single images.
+      mixup, smoothing, dropout: whether they are on. How strong they are comes with the context, traced.
       partners: of mixup, as in `augment.draw_partners`.
     """
 
@@ -33,9 +34,7 @@ class Classify:
     shape: tuple[int, int, int]
     num_classes: int
     loss: str = 'cross_entropy'
-    mirror: bool = False
-    crop: int = 0
-    rotate: bool = False
+    views: Views = Views()
     mixup: bool = False
     partners: str = 'any'
     smoothing: bool = False
@@ -48,16 +47,13 @@ class Classify:
     def examples(self, context: Context, ids: jax.Array, key: jax.Array, step: jax.Array, axis_name) -> Examples:
         strengths = context['strengths']
         images, labels = resident.gather(context['data'], ids)
-        if self.mirror or self.crop or self.rotate:
-            rotate = strengths['rotate'] if self.rotate else 0.0
+        if self.views.moves:
 
-            def augmented(image, example_key):
-                matrix = augment.random_affine(
-                    example_key, *self.shape[:2], mirror=self.mirror, crop=self.crop, rotate=rotate
-                )
-                return augment.warp(image, matrix)
+            def moved(image, example_key):
+                return augment.warp(image, self.views.matrix(example_key, *self.shape[:2], strengths))
 
-            images = jax.vmap(augmented)(images, rng.key(key, 'augment', step, ids))
+            images = jax.vmap(moved)(images, rng.key(key, 'augment', step, ids))
+        images = self.views.recolor(rng.key(key, 'color', step, ids), images, strengths)
         targets = losses.soft_targets(labels, self.num_classes)
         if self.smoothing:
             targets = losses.smooth_labels(targets, strengths['label_smoothing'])
@@ -75,6 +71,10 @@ class Classify:
             targets = augment.mix(targets, everyone[1][partners], weights)
         return Examples(images, targets)
 
+    def clean(self, context: Context, ids: jax.Array) -> Examples:
+        images, labels = resident.gather(context['data'], ids)
+        return Examples(images, losses.soft_targets(labels, self.num_classes))
+
     def training(self, strengths, ids: jax.Array, key: jax.Array, step: jax.Array, axis_name) -> Training:
         if not self.dropout:
             return Training(axis_name=axis_name)
@@ -82,18 +82,14 @@ class Classify:
 
     def forward(self, variables: Variables, images: jax.Array, training: Training | None):
         """Logits float32 [batch, num_classes], already divided by the model's temperature, and batch_stats."""
-        constants = variables['constants']
-        images = (images - constants['mean']) / constants['std']
-        network = {'params': variables['params'], 'batch_stats': variables['batch_stats']}
-        if training is None:
-            logits, changed = self.model.apply(network, images), variables['batch_stats']
-        else:
-            logits, changed = self.model.apply(network, images, training, mutable=['batch_stats'])
-            changed = changed.get('batch_stats', {})
-        return logits / constants['temperature'], changed
+        logits, changed = apply(self.model, variables, images, training)
+        return logits / variables['constants']['temperature'], changed
 
     def losses(self, outputs: jax.Array, examples: Examples, strengths) -> dict[str, jax.Array]:
         return {'loss': LOSSES[self.loss](outputs, examples.targets)}
+
+    def decode(self, outputs: jax.Array, examples: Examples, strengths) -> jax.Array:
+        return outputs
 
     def ensemble(self, outputs: Sequence[jax.Array]) -> jax.Array:
         return outputs[0] if len(outputs) == 1 else losses.ensemble_log_probabilities(outputs)

@@ -33,6 +33,9 @@ class Distill:
         ]
         return examples._replace(teacher=self.task.ensemble(outputs))
 
+    def clean(self, context: Context, ids: jax.Array) -> Examples:
+        return self.task.clean(context, ids)
+
     def training(self, strengths, ids: jax.Array, key: jax.Array, step: jax.Array, axis_name):
         return self.task.training(strengths, ids, key, step, axis_name)
 
@@ -48,6 +51,9 @@ class Distill:
             'student_loss': student,
             'distillation_loss': imitation,
         }
+
+    def decode(self, outputs: Any, examples: Examples, strengths) -> Any:
+        return self.task.decode(outputs, examples, strengths)
 
     def ensemble(self, outputs: Sequence[Any]) -> Any:
         return self.task.ensemble(outputs)

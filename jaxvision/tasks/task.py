@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+import flax.linen as nn
 import jax
+
+from jaxvision.models.layers import Training
 
 Variables = dict[str, Any]  # {'params', 'batch_stats', 'constants'}; see training.state
 Context = dict[str, Any]  # {'data', 'strengths', 'teachers'}: read by a step, never changed or saved
@@ -34,6 +37,10 @@ class Task(Protocol):
         """Gathers and augments the examples of one step; ids int [batch] of this device."""
         ...
 
+    def clean(self, context: Context, ids: jax.Array) -> Examples:
+        """The same without augmentation or mixing: what evaluation looks at."""
+        ...
+
     def forward(self, variables: Variables, images: jax.Array, training) -> tuple[Any, Any]:
         """Outputs, and batch_stats as they are afterwards; `training` is layers.Training, or None in evaluation."""
         ...
@@ -46,6 +53,10 @@ class Task(Protocol):
         """Per-example values [batch]; `loss` is what is minimised, the others are logged."""
         ...
 
+    def decode(self, outputs: Any, examples: Examples, strengths) -> Any:
+        """What evaluation wants of the outputs: a tree of arrays [batch, ...]."""
+        ...
+
     def ensemble(self, outputs: Sequence[Any]) -> Any:
         """The outputs of several networks as those of one."""
         ...
@@ -53,3 +64,24 @@ class Task(Protocol):
     def imitation(self, outputs: Any, teacher: Any, temperature) -> jax.Array:
         """How far the outputs are from the teacher's, [batch]: what distillation adds to the loss."""
         ...
+
+
+def apply(model: nn.Module, variables: Variables, images: jax.Array, training: Training | None):
+    """Normalises pixels and runs the network.
+
+    Args:
+      model: takes images and `Training`.
+      variables: of the network, with the mean and std of its pixels.
+      images: float32 [batch, height, width, channel] in [0, 1].
+      training: None in evaluation.
+
+    Returns:
+      Its outputs, and batch_stats as they are afterwards.
+    """
+    constants = variables['constants']
+    images = (images - constants['mean']) / constants['std']
+    network = {'params': variables['params'], 'batch_stats': variables['batch_stats']}
+    if training is None:
+        return model.apply(network, images), variables['batch_stats']
+    outputs, changed = model.apply(network, images, training, mutable=['batch_stats'])
+    return outputs, changed.get('batch_stats', {})

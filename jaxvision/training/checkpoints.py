@@ -7,6 +7,7 @@ many devices there were.
 import logging
 import pathlib
 import shutil
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -19,34 +20,38 @@ from jaxvision.training.records import Workdir
 SPARE = 2**20  # Bytes that a save needs besides the arrays.
 
 
-def rank(scores: dict[str, float]) -> tuple[float, float]:
-    """What "best on validation" means: the highest accuracy, and among equals the lowest NLL; the later if both tie."""
-    return (scores['accuracy'], -scores['nll'])
+Rank = Callable[[dict[str, Any]], tuple[float, ...]]  # A line of metrics.jsonl -> how good it is.
 
 
-def validation_scores(record: dict[str, Any]) -> dict[str, float]:
-    """What `rank` takes, from a line of metrics.jsonl."""
-    return {name: record[f'validation_{name}'] for name in ('accuracy', 'nll')}
+def best_step(records: Iterable[dict[str, Any]], rank: Rank) -> int:
+    """The step of the record that ranks highest; of equals, the later."""
+    return max((rank(record), record['step']) for record in records)[1]
 
 
 class _Best:
     """Preserves the best evaluated step. Orbax's own policy forgets the scores of what an earlier process saved."""
 
-    def __init__(self, scores: dict[int, dict[str, float]]):
-        self.scores = scores
+    def __init__(self, workdir: Workdir, rank: Rank):
+        self._workdir, self._rank = workdir, rank
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
-        known = [(rank(self.scores[info.step]), info.step) for info in checkpoints if info.step in self.scores]
-        return [bool(known) and info.step == max(known)[1] for info in checkpoints]
+        saved = {info.step for info in checkpoints}
+        records = [record for record in self._workdir.metrics() if record['step'] in saved]
+        best = best_step(records, self._rank) if records else None
+        return [info.step == best for info in checkpoints]
 
 
 class Checkpoints:
-    """The checkpoints of one workdir."""
+    """The checkpoints of one workdir.
 
-    def __init__(self, workdir: Workdir):
+    Args:
+      workdir: its metrics.jsonl says how good each evaluated step is, so a record is written before its step is saved.
+      rank: a line of metrics.jsonl -> what "best on validation" goes by.
+    """
+
+    def __init__(self, workdir: Workdir, rank: Rank):
         logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax tells every step of a save.
         self.path = pathlib.Path(workdir / 'checkpoints')
-        self._best = _Best({record['step']: validation_scores(record) for record in workdir.metrics()})
         try:
             self._manager = ocp.CheckpointManager(
                 self.path,
@@ -54,7 +59,7 @@ class Checkpoints:
                 item_handlers={'state': ocp.StandardCheckpointHandler(), 'meta': ocp.JsonCheckpointHandler()},
                 options=ocp.CheckpointManagerOptions(
                     preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-                        [checkpoint_managers.LatestN(2), self._best]
+                        [checkpoint_managers.LatestN(2), _Best(workdir, rank)]
                     ),
                     # The next step donates the state's buffers, so a save must be over before it.
                     enable_async_checkpointing=False,
@@ -73,14 +78,13 @@ class Checkpoints:
     def steps(self) -> list[int]:
         return sorted(self._manager.all_steps())
 
-    def save(self, step: int, state, meta: dict[str, Any], scores: dict[str, float] | None) -> None:
+    def save(self, step: int, state, meta: dict[str, Any]) -> None:
         """Saves a step that is not saved yet.
 
         Args:
           step: its number.
           state: tree of arrays.
           meta: JSON beside it.
-          scores: {'accuracy', 'nll'} on validation, if this step was evaluated.
         """
         if step in self.steps:
             return
@@ -91,8 +95,6 @@ class Checkpoints:
                 f'cannot write checkpoint {step} under {self.path}: {free / 2**20:.1f} MiB are free on that disk, '
                 f'{needed / 2**20:.1f} are wanted'
             )
-        if scores is not None:
-            self._best.scores[step] = scores
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
         try:
             self._manager.save(step, args=items)

@@ -86,5 +86,6 @@ def describe(devices, source, splits) -> dict[str, Any]:
             'shape': list(source.shape),
             'splits': {name: len(ids) for name, ids in splits.items()},
             'held_out': splits.held_out,
+            'problems': [list(problem) for problem in source.problems],
         },
     }

@@ -1,4 +1,4 @@
-"""Evaluation: a clean pass over a split, every example once, and what follows from its logits.
+"""Evaluation: a clean pass over a split, every example once, and what follows from any error measured there.
 
 The error on the training split, measured clean (no augmentation, mixing or dropout), is the empirical error; the error
 on the test split estimates the real one; their difference is the generalisation gap.
@@ -7,6 +7,7 @@ on the test split estimates the real one; their difference is the generalisation
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxvision import metrics, rng
@@ -16,65 +17,29 @@ RESAMPLES = 1000
 BATCH = 128  # Examples a call and device; splits are padded to it, and the padding cut off again.
 
 
-def collect(predict: Callable, variables, context, ids: np.ndarray, parallel) -> np.ndarray:
+def collect(predict: Callable, variables, context, ids: np.ndarray, parallel) -> Any:
     """The outputs of a whole split.
 
     Args:
       predict: a mapped evaluation step.
-      variables, context: replicated.
+      variables: a tuple, one a network; they and the context are replicated.
+      context: of the step.
       ids: int32 [n].
       parallel: a training.parallel.Parallel.
 
     Returns:
-      float32 [n, num_classes].
+      The outputs of all ids, on the host: a tree of arrays [n, ...].
     """
     size = BATCH * len(parallel.devices)
     batches = list(order.padded_batches(ids, size))
     # All calls are under way before the first result is fetched.
-    outputs = [(predict(variables, context, parallel.cut(batch)), count) for batch, count in batches]
-    return np.concatenate([np.asarray(out).reshape(size, -1)[:count] for out, count in outputs])
+    outputs = [predict(variables, context, parallel.cut(batch)) for batch, _ in batches]
 
+    def joined(*parts) -> np.ndarray:
+        whole = [np.asarray(part).reshape(size, *part.shape[2:]) for part in parts]
+        return np.concatenate([part[:count] for part, (_, count) in zip(whole, batches, strict=True)])
 
-def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Accuracy and NLL alone: what is looked at during training."""
-    return {
-        'accuracy': float(metrics.in_top_k(logits, labels).mean()),
-        'nll': float(metrics.negative_log_likelihood(logits, labels).mean()),
-    }
-
-
-def summarize(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> dict[str, Any]:
-    """The metrics of a split, each with a 95% interval.
-
-    Shares have Wilson's interval, NLL and ECE a percentile bootstrap over examples (an ECE is biased upwards in small
-    samples, and its resamples more so: take its interval as a rough one).
-
-    Args:
-      logits: float [n, num_classes].
-      labels: int [n].
-      temperature: of the softmax; it moves NLL and ECE only.
-
-    Returns:
-      {'n', 'loss', 'accuracy', 'error', 'top5_accuracy', 'nll', 'ece'}; all but the first two are
-      {'value', 'ci95': [low, high]}. The loss is the NLL's value.
-    """
-    correct = metrics.in_top_k(logits, labels)
-    nll = metrics.negative_log_likelihood(logits, labels, temperature)
-    confidence = metrics.probabilities(logits, temperature).max(axis=1)
-    accuracy = share(correct)
-    low, high = accuracy['ci95']
-    return {
-        'n': len(labels),
-        'loss': float(nll.mean()),
-        'accuracy': accuracy,
-        'error': {'value': 1 - accuracy['value'], 'ci95': [1 - high, 1 - low]},
-        'top5_accuracy': share(metrics.in_top_k(logits, labels, 5)),
-        'nll': {'value': float(nll.mean()), 'ci95': _interval(bootstrap_means(nll[:, None])[:, 0])},
-        'ece': {
-            'value': metrics.calibration_error(confidence, correct),
-            'ci95': _interval(bootstrap_calibration_errors(confidence, correct)),
-        },
-    }
+    return jax.tree.map(joined, *outputs)
 
 
 def share(hits: np.ndarray) -> dict[str, Any]:
@@ -86,6 +51,13 @@ def share_of(hits: int, n: int) -> dict[str, Any]:
     """hits / n with Wilson's 95% interval; of nothing, 0 within [0, 1]."""
     low, high = metrics.wilson(hits, n)
     return {'value': hits / max(n, 1), 'ci95': [float(low), float(high)]}
+
+
+def mean(values: np.ndarray) -> dict[str, Any]:
+    """The mean of values, float [n], with a percentile bootstrap's 95% interval; of nothing, 0 within [0, 1]."""
+    if not len(values):
+        return {'value': 0.0, 'ci95': [0.0, 1.0]}
+    return {'value': float(values.mean()), 'ci95': interval(bootstrap_means(values[:, None])[:, 0])}
 
 
 def gap(train: dict[str, Any], test: dict[str, Any]) -> dict[str, Any]:
@@ -117,50 +89,9 @@ def bootstrap_means(values: np.ndarray) -> np.ndarray:
     return np.concatenate(means)
 
 
-def bootstrap_calibration_errors(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> np.ndarray:
-    """The ECE of resamples, [RESAMPLES]: an ECE is the sum over bins of |mean of (correct - confidence) in the bin|."""
-    table = np.zeros((len(confidence), bins))
-    table[np.arange(len(confidence)), metrics.bin_of(confidence, bins)] = correct - confidence
-    return np.abs(bootstrap_means(table)).sum(axis=1)
-
-
-def _interval(values: np.ndarray) -> list[float]:
+def interval(values: np.ndarray) -> list[float]:
+    """The 95% percentile interval of resampled values [n]."""
     return [float(v) for v in np.percentile(values, [2.5, 97.5])]
-
-
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The softmax temperature of least NLL, between 0.05 and 20. Fit it on validation, never on test.
-
-    Source: Guo et al., On Calibration of Modern Neural Networks, 2017.
-
-    Args:
-      logits: float [n, num_classes].
-      labels: int [n].
-    """
-    from scipy import optimize  # Half a second to import, and only wanted at the end of a run.
-
-    def loss(log_temperature: float) -> float:
-        return float(metrics.negative_log_likelihood(logits, labels, float(np.exp(log_temperature))).mean())
-
-    found = optimize.minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method='bounded', options={'xatol': 1e-3})
-    return float(np.exp(found.x))
-
-
-def calibrate(validation: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
-    """Temperature fitted on validation, and what it does to NLL and ECE on test.
-
-    Args:
-      validation, test: (logits [n, num_classes], labels [n]).
-    """
-    fitted = fit_temperature(*validation)
-    logits, labels = test
-    correct = metrics.in_top_k(logits, labels)
-    result = {'fitted': fitted}
-    for name, temperature in (('before', 1.0), ('after', fitted)):
-        confidence = metrics.probabilities(logits, temperature).max(axis=1)
-        result[f'test_nll_{name}'] = float(metrics.negative_log_likelihood(logits, labels, temperature).mean())
-        result[f'test_ece_{name}'] = metrics.calibration_error(confidence, correct)
-    return result
 
 
 def verdict(train: dict[str, Any], test: dict[str, Any]) -> str:
@@ -193,3 +124,16 @@ def verdict(train: dict[str, Any], test: dict[str, Any]) -> str:
 def _percent(value: dict[str, Any]) -> str:
     low, high = value['ci95']
     return f'{value["value"]:.1%} ({low:.1%} to {high:.1%})'
+
+
+def percent(value: dict[str, Any]) -> str:
+    """A share with its interval as a table's cell, in percent or points."""
+    low, high = value['ci95']
+    return f'{value["value"] * 100:.1f} [{low * 100:.1f}, {high * 100:.1f}]'
+
+
+def told(value: dict[str, Any], unit: int = 1) -> str:
+    """A value with its interval in a line of text; with unit 100 in percent."""
+    digits, sign = (1, ' %') if unit == 100 else (3, '')
+    low, high = value['ci95']
+    return f'{value["value"] * unit:.{digits}f}{sign} [{low * unit:.{digits}f}, {high * unit:.{digits}f}]'

@@ -84,6 +84,7 @@ def run(
     evaluate: Callable[[State], dict[str, float]],
     workdir: Workdir,
     checkpoints: Checkpoints,
+    headline: str,
     label: str = 'training',
     stream=None,
 ) -> tuple[State, float]:
@@ -96,8 +97,9 @@ def run(
       context, key: of the step, replicated.
       parallel: a training.parallel.Parallel.
       step: a training step, unmapped.
-      evaluate: state -> {'train_accuracy', 'train_nll', 'validation_accuracy', 'validation_nll'}.
+      evaluate: state -> {'train_NAME', 'validation_NAME': of each metric that is watched}.
       workdir, checkpoints: where records and states go.
+      headline: the metric that the progress tells.
       label: how the progress calls this run.
       stream: where the progress goes; stdout if None.
 
@@ -124,7 +126,7 @@ def run(
         return state, jnp.stack([metrics[name] for name in names])
 
     mapped = {count: parallel.train(packed, count) for count in {1, plan.steps_per_call}}
-    progress = Progress(label, plan.steps, done, stream)
+    progress = Progress(label, plan.steps, done, stream, headline)
     pending: collections.deque = collections.deque()
     clock = _Clock(plan.batch_size)
     ahead = in_flight(parallel.devices)
@@ -174,17 +176,15 @@ def run(
                 drain()
             if saves:
                 tally.seconds += clock.pause()
-                scores = None
                 if evaluates:
                     record = {'step': done, 'epoch': done * plan.batch_size / len(ids), **tally.flush()}
                     found = evaluate(state)
                     check(done, found)
                     record |= {'examples_per_second': clock.rate(), **found}
-                    scores = {name: record[f'validation_{name}'] for name in ('accuracy', 'nll')}
                     workdir.append(record)  # Before the save: a restart cuts back what was not saved.
                     events(record)
                     progress.evaluated(record, clock.seconds_a_step() * (plan.steps - done))
-                checkpoints.save(done, state, tally.meta(), scores)
+                checkpoints.save(done, state, tally.meta())
                 clock.start()
             if signals.received is not None:
                 raise Stopped(f'stopped at step {done} of {plan.steps}, saved in {workdir}', signals.received)

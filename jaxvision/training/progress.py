@@ -14,11 +14,13 @@ class Progress:
       steps: of the whole run.
       start: the step that it starts from.
       stream: where to write; a bar if it is a terminal, else a line an evaluation.
+      headline: the metric, a share, that is told.
     """
 
-    def __init__(self, label: str, steps: int, start: int, stream=None):
+    def __init__(self, label: str, steps: int, start: int, stream=None, headline: str = 'accuracy'):
         self._stream = stream or sys.stdout
         self._label, self._steps, self._shown = label, steps, start
+        self._headline = headline
         self._bar = None
         self._scores: dict[str, str] = {}
         if self._stream.isatty():
@@ -37,12 +39,14 @@ class Progress:
     def evaluated(self, record: dict[str, Any], seconds_left: float) -> None:
         """Called after each evaluation, with its line of metrics.jsonl."""
         if self._bar is not None:
-            self._scores['validation'] = f'{record["validation_accuracy"]:.1%}'
+            self._scores['validation'] = f'{record[f"validation_{self._headline}"]:.1%}'
             self._bar.set_postfix(self._scores)
             return
+        metric = '' if self._headline == 'accuracy' else f'{self._headline}: '
         print(
             f'{self._label}: step {record["step"]}/{self._steps}, loss {record["loss"]:.4f}, '
-            f'clean train {record["train_accuracy"]:.1%}, validation {record["validation_accuracy"]:.1%}, '
+            f'{metric}clean train {record[f"train_{self._headline}"]:.1%}, '
+            f'validation {record[f"validation_{self._headline}"]:.1%}, '
             f'{record["examples_per_second"]:,.0f} images/s, ETA {seconds_left:.0f} s',
             file=self._stream,
             flush=True,

@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import optax
 
 from jaxvision import optim
-from jaxvision.data import resident
 from jaxvision.tasks.task import Context, Task, Variables
 from jaxvision.training.state import State
 
@@ -63,13 +62,19 @@ def train_step(task: Task, optimizer: Optimizer, schedule, average_decay: float 
     return step
 
 
-def predict_step(task: Task):
-    """Builds predict(variables, context, ids, *, axis_name) -> outputs of this device's examples, clean pixels."""
+def predict_step(*tasks: Task):
+    """Builds predict(variables, context, ids, *, axis_name) -> decoded outputs of this device's clean examples.
 
-    def predict(variables: Variables, context: Context, ids: jax.Array, *, axis_name: str | None):
+    Args:
+      *tasks: one network a task; of several, the outputs are those of their ensemble. `variables` is a tuple, one a
+        task.
+    """
+
+    def predict(variables: tuple[Variables, ...], context: Context, ids: jax.Array, *, axis_name: str | None):
         del axis_name  # In evaluation no example knows of another.
-        images, _ = resident.gather(context['data'], ids)
-        return task.forward(variables, images, None)[0]
+        examples = tasks[0].clean(context, ids)
+        outputs = [task.forward(own, examples.images, None)[0] for task, own in zip(tasks, variables, strict=True)]
+        return tasks[0].decode(tasks[0].ensemble(outputs), examples, context['strengths'])
 
     return predict
 

@@ -10,10 +10,11 @@ import pytest
 
 from jaxvision import augment, losses, models, rng
 from jaxvision.tasks.classify import LOSSES, Classify
+from jaxvision.tasks.views import Views
 
 SHAPE, CLASSES = (6, 5, 2), 3
 PLAIN = Classify(model=models.build('linear', CLASSES), shape=SHAPE, num_classes=CLASSES)
-AUGMENTED = dataclasses.replace(PLAIN, mirror=True, crop=1, rotate=True)
+AUGMENTED = dataclasses.replace(PLAIN, views=Views(mirror=True, crop=1, rotate=True))
 SMOOTHED = dataclasses.replace(AUGMENTED, smoothing=True)
 MIXED = dataclasses.replace(SMOOTHED, mixup=True)
 DROPPED = dataclasses.replace(PLAIN, model=models.build('mlp', CLASSES, hidden=(16,), dropout=0.5), dropout=True)

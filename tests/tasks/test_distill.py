@@ -12,6 +12,7 @@ import pytest
 from jaxvision import losses, models
 from jaxvision.tasks.classify import Classify
 from jaxvision.tasks.distill import Distill
+from jaxvision.tasks.views import Views
 
 SHAPE, CLASSES = (6, 5, 2), 3
 IDS = np.array([8, 1, 4, 11], np.int32)
@@ -19,9 +20,7 @@ STUDENT = Classify(
     model=models.build('linear', CLASSES),
     shape=SHAPE,
     num_classes=CLASSES,
-    mirror=True,
-    crop=1,
-    rotate=True,
+    views=Views(mirror=True, crop=1, rotate=True),
     smoothing=True,
 )
 MIXED = dataclasses.replace(STUDENT, mixup=True)

@@ -8,15 +8,17 @@ from jaxvision.training.checkpoints import Checkpoints
 from jaxvision.training.records import Workdir
 
 
+def rank(record: dict) -> tuple[float, ...]:
+    return (record['validation_accuracy'],)
+
+
 def save(workdir: Workdir, steps: dict[int, float | None]) -> list[int]:
     """Saves steps with their validation accuracy (None: not evaluated), as the loop does; what is then there."""
-    with Checkpoints(workdir) as checkpoints:
+    with Checkpoints(workdir, rank) as checkpoints:
         for step, accuracy in steps.items():
-            scores = None
             if accuracy is not None:
-                scores = {'accuracy': accuracy, 'nll': 1.0}
-                workdir.append({'step': step, 'validation_accuracy': accuracy, 'validation_nll': 1.0})
-            checkpoints.save(step, {'a': np.full(3, step, np.float32)}, {'step': step}, scores)
+                workdir.append({'step': step, 'validation_accuracy': accuracy})
+            checkpoints.save(step, {'a': np.full(3, step, np.float32)}, {'step': step})
         return checkpoints.steps
 
 
@@ -39,7 +41,7 @@ def test_among_equals_the_later_is_the_best(tmp_path):
 def test_round_trip_and_shapes(tmp_path):
     workdir = Workdir(tmp_path)
     save(workdir, {1: 0.9})
-    with Checkpoints(workdir) as checkpoints:
+    with Checkpoints(workdir, rank) as checkpoints:
         state, meta = checkpoints.restore(1, {'a': np.zeros(3, np.float32)})
         np.testing.assert_array_equal(state['a'], [1, 1, 1])
         assert meta == {'step': 1}

@@ -6,6 +6,7 @@ import pytest
 
 from jaxvision import metrics, rng
 from jaxvision.training import evaluation, parallel
+from jaxvision.training.evaluators import classification
 
 DRAW = np.random.default_rng(0)
 
@@ -40,13 +41,13 @@ def test_bootstrapped_calibration_error_is_that_of_the_resample():
     """With one example a resample is the sample: each of them has the sample's own ECE."""
     confidence, correct = np.array([0.7]), np.array([True])
     expected = metrics.calibration_error(confidence, correct)
-    np.testing.assert_allclose(evaluation.bootstrap_calibration_errors(confidence, correct), expected)
+    np.testing.assert_allclose(classification.bootstrap_calibration_errors(confidence, correct), expected)
 
 
 def test_summary_against_its_parts():
     logits = DRAW.normal(size=(300, 7)) * 3
     labels = DRAW.integers(0, 7, 300)
-    summary = evaluation.summarize(logits, labels)
+    summary = classification.summarize(logits, labels)
     assert summary['n'] == 300
     assert summary['accuracy']['value'] == pytest.approx((logits.argmax(axis=1) == labels).mean())
     assert summary['error']['value'] == pytest.approx(1 - summary['accuracy']['value'])
@@ -64,8 +65,8 @@ def test_fitted_temperature_undoes_a_known_one():
     """Labels drawn from softmax(z), logits given as 3 z: the fitted temperature is 3."""
     z = DRAW.normal(size=(20_000, 5)) * 2
     labels = (np.cumsum(metrics.probabilities(z), axis=1) > DRAW.random((20_000, 1))).argmax(axis=1)
-    assert evaluation.fit_temperature(3 * z, labels) == pytest.approx(3.0, rel=0.03)
-    after = evaluation.calibrate((3 * z, labels), (3 * z[:5_000], labels[:5_000]))
+    assert classification.fit_temperature(3 * z, labels) == pytest.approx(3.0, rel=0.03)
+    after = classification.calibrate((3 * z, labels), (3 * z[:5_000], labels[:5_000]))
     assert after['test_ece_after'] < 0.02 < after['test_ece_before']
     assert after['test_nll_after'] < after['test_nll_before']
 

@@ -9,6 +9,7 @@ from jaxvision.data import order, resident, sources
 from jaxvision.errors import UserError
 from jaxvision.tasks.classify import Classify
 from jaxvision.tasks.distill import Distill
+from jaxvision.tasks.views import Views
 from jaxvision.training import parallel, state, step
 
 BATCH, STEPS = 32, 3
@@ -34,9 +35,7 @@ def distilled(source) -> Distill:
         model,
         source.shape,
         source.num_classes,
-        mirror=True,
-        crop=1,
-        rotate=True,
+        views=Views(mirror=True, crop=1, rotate=True),
         mixup=True,
         partners='other_class',
         smoothing=True,
@@ -73,7 +72,7 @@ def run(kind: str, devices: int, steps_per_call: int = 1):
             now, seen = train(now, context, mapped.cut(row), mapped.replicate(rng.base(0)))
             metrics.append({name: float(value) for name, value in seen.items()})
     predict = mapped.predict(step.predict_step(task))
-    logits = np.asarray(predict(now.variables, context, mapped.cut(np.arange(BATCH)))).reshape(BATCH, -1)
+    logits = np.asarray(predict((now.variables,), context, mapped.cut(np.arange(BATCH)))).reshape(BATCH, -1)
     return jax.device_get(now), metrics, logits
 
 

@@ -1,0 +1,157 @@
+"""What localisation and detection share: images and their objects, gathered, moved and mixed together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxvision import augment, rng
+from jaxvision.data import resident
+from jaxvision.models.layers import Training
+from jaxvision.tasks.task import Context, Examples, Variables, apply
+from jaxvision.tasks.views import Views
+
+GREY = 114 / 255  # What shows outside an image, here as around a letterboxed one.
+
+
+class Targets(NamedTuple):
+    """The objects of a batch, padded to `slot`.
+
+    Attributes:
+      boxes: float32 [batch, slot, 4].
+      classes: int32 [batch, slot].
+      valid: bool [batch, slot]; False is padding.
+      ignored: bool [batch, slot]: there, but not to be learnt.
+      weights: float32 [batch, slot], how visible the image is that it came with.
+      density: float32 [batch], the mean number of objects an image of the whole batch, at least 1; one for all.
+    """
+
+    boxes: jax.Array
+    classes: jax.Array
+    valid: jax.Array
+    ignored: jax.Array
+    weights: jax.Array
+    density: jax.Array
+
+    @property
+    def counted(self) -> jax.Array:
+        return self.valid & ~self.ignored
+
+
+@dataclass(frozen=True)
+class ObjectTask:
+    """The part of a task before and around its losses.
+
+    Attributes:
+      model: maps normalised images to its outputs.
+      shape: of one image, (height, width, channel).
+      num_classes: number of classes.
+      views: the augmentations of single images.
+      mosaic: whether strengths['mosaic'] is the share of images made of four.
+      mixup: whether images are mixed with another, by Beta(strengths['mixup']).
+      dropout: whether it is on.
+    """
+
+    model: nn.Module
+    shape: tuple[int, int, int]
+    num_classes: int
+    views: Views = Views()
+    mosaic: bool = False
+    mixup: bool = False
+    dropout: bool = False
+
+    def init(self, key: jax.Array) -> Variables:
+        variables = self.model.init(key, jnp.zeros((1, *self.shape), jnp.float32))
+        return {'params': variables['params'], 'batch_stats': variables.get('batch_stats', {})}
+
+    def clean(self, context: Context, ids: jax.Array) -> Examples:
+        batch = resident.gather_objects(context['data'], ids)
+        objects = (batch.boxes, batch.classes, batch.valid, batch.ignored)
+        return Examples(batch.images, _targets(objects, jnp.ones(batch.valid.shape), None))
+
+    def examples(self, context: Context, ids: jax.Array, key: jax.Array, step: jax.Array, axis_name) -> Examples:
+        strengths = context['strengths']
+        batch = resident.gather_objects(context['data'], ids)
+        images, objects = batch.images, (batch.boxes, batch.classes, batch.valid, batch.ignored)
+        if self.mosaic:
+            images, objects = self._mosaics(images, objects, strengths, ids, key, step, axis_name)
+        if self.views.moves:
+            keys = rng.key(key, 'augment', step, ids)
+            images, objects = jax.vmap(self._moved, (0, 0, 0, None))(keys, images, objects, strengths)
+        images = self.views.recolor(rng.key(key, 'color', step, ids), images, strengths)
+        weights = jnp.ones(objects[2].shape)
+        if self.mixup:
+            first, everyone = _whole_batch((images, objects), len(ids), axis_name)
+            partners = jax.random.permutation(rng.key(key, 'mixup', step), len(everyone[0]))
+            partners = jax.lax.dynamic_slice_in_dim(partners, first, len(ids))
+            other_images, others = jax.tree.map(lambda x: x[partners], everyone)
+            shares = augment.mixing_weights(rng.key(key, 'mixup', step, ids), strengths['mixup'])
+            images = augment.mix(images, other_images, shares)
+            objects, weights = augment.mix_objects(objects, others, shares)
+        return Examples(images, _targets(objects, weights, axis_name))
+
+    def _moved(self, key, image, objects, strengths):
+        height, width, _ = self.shape
+        boxes, classes, valid, ignored = objects
+        matrix = self.views.matrix(key, height, width, strengths)
+        boxes, valid = augment.move(boxes, valid, matrix, height, width)
+        return augment.warp(image, matrix, GREY), (boxes, classes * valid, valid, ignored & valid)
+
+    def _mosaics(self, images, objects, strengths, ids, key, step, axis_name):
+        """Makes strengths['mosaic'] of the images of four; the others get as many empty slots."""
+        first, everyone = _whole_batch((images, objects), len(ids), axis_name)
+        partners = augment.draw_quartets(rng.key(key, 'mosaic', step), len(everyone[0]))
+        partners = jax.lax.dynamic_slice_in_dim(partners, first, len(ids))
+
+        def one(own_key, image, own, three):
+            chosen_key, mosaic_key = jax.random.split(own_key)
+            four_images, four = jax.tree.map(
+                lambda mine, all_: jnp.concatenate([mine[None], all_[three]]), (image, own), everyone
+            )
+            boxes, classes, valid, ignored = four
+            made, boxes, classes, valid = augment.mosaic(mosaic_key, four_images, boxes, classes, valid)
+            ignored = ignored.reshape(-1) & valid
+            empty = jax.tree.map(lambda x: jnp.concatenate([x, jnp.zeros((3 * len(x), *x.shape[1:]), x.dtype)]), own)
+            chosen = jax.random.bernoulli(chosen_key, strengths['mosaic'])
+            pick = lambda a, b: jnp.where(chosen, a, b)  # noqa: E731
+            return pick(made, image), jax.tree.map(pick, (boxes, classes, valid, ignored), empty)
+
+        return jax.vmap(one)(rng.key(key, 'mosaic', step, ids), images, objects, partners)
+
+    def training(self, strengths, ids: jax.Array, key: jax.Array, step: jax.Array, axis_name) -> Training:
+        if not self.dropout:
+            return Training(axis_name=axis_name)
+        return Training(strengths['dropout'], rng.key(key, 'dropout', step, ids), axis_name)
+
+    def forward(self, variables: Variables, images: jax.Array, training: Training | None) -> tuple[Any, Any]:
+        return apply(self.model, variables, images, training)
+
+
+def _whole_batch(tree, batch: int, axis_name):
+    """Where this device's examples begin in the whole batch, and the whole batch."""
+    if axis_name is None:
+        return 0, tree
+    return jax.lax.axis_index(axis_name) * batch, jax.lax.all_gather(tree, axis_name, tiled=True)
+
+
+def _targets(objects, weights: jax.Array, axis_name) -> Targets:
+    boxes, classes, valid, ignored = objects
+    density = jnp.mean(jnp.sum(valid & ~ignored, axis=1, dtype=jnp.float32))
+    if axis_name is not None:
+        density = jax.lax.pmean(density, axis_name)
+    density = jnp.broadcast_to(jnp.maximum(density, 1.0), valid.shape[:1])
+    return Targets(boxes, classes, valid, ignored, weights, density)
+
+
+def mean_probability(logits: Sequence[jax.Array]) -> jax.Array:
+    """The logit of the mean of several sigmoids: an ensemble's."""
+    if len(logits) == 1:
+        return logits[0]
+    stacked = jnp.stack(logits)
+    members = jnp.log(len(logits))
+    yes = jax.nn.logsumexp(jax.nn.log_sigmoid(stacked), axis=0) - members
+    no = jax.nn.logsumexp(jax.nn.log_sigmoid(-stacked), axis=0) - members
+    return yes - no

@@ -1,0 +1,1 @@
+"""Evaluators: what is measured of each task's outputs, and how it is told."""
