@@ -14,9 +14,18 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) 
 from jaxvision.errors import Stopped, UserError  # noqa: E402  (errors imports nothing else)
 
 
-def run(main) -> None:
-    """Parses the flags, runs main(), and exits: 0, 2 after a mistake of the user's, 128 + signal when stopped."""
-    app.run(lambda unused_argv: _guard(main), flags_parser=_parse)
+def run(main, positional: bool = False) -> None:
+    """Parses the flags, runs main(), and exits: 0, 2 after a mistake of the user's, 128 + signal when stopped.
+
+    Args:
+      main: the command.
+      positional: it takes arguments that are no flags, before or after the flags: they are main's only argument.
+    """
+    if positional:
+        flags.FLAGS.set_gnu_getopt(True)
+        app.run(lambda argv: _guard(lambda: main(argv[1:])), flags_parser=lambda argv: _parse(argv, positional))
+    else:
+        app.run(lambda unused_argv: _guard(main), flags_parser=_parse)
 
 
 def define_config() -> None:
@@ -58,14 +67,14 @@ def set_up() -> None:
     jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
 
 
-def _parse(argv: list[str]) -> list[str]:
+def _parse(argv: list[str], positional: bool = False) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         _fail(one_line(error))
     except Exception as error:  # What a config file raised while it was read.
         _fail(f'the config file raised {type(error).__name__}: {one_line(error)}')
-    if len(rest) > 1:
+    if len(rest) > 1 and not positional:
         _fail(f'{rest[1]!r} is not a flag; flags are written --name=value')
     return rest
 
