@@ -25,7 +25,7 @@ setup(
         'opencv-python-headless>=4.10',
         'tensorboardX>=2.6.2',
         'matplotlib>=3.9',
-        'pillow>=10',
+        'pillow>=10.1',
         'faster-coco-eval>=1.7',
         'dm-pix>=0.4.3',
         'tqdm>=4.66',

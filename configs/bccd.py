@@ -8,7 +8,7 @@ def get_config():
     config.task = 'detect'
     config.data.name = 'voc_folder'
     config.data.image_size = 256
-    config.data.batch_size = 16
+    config.data.batch_size = 8
     config.model.name = 'resnet'
     config.model.depth = 18
     config.model.stem = '7x7'
@@ -25,10 +25,11 @@ def get_config():
     config.augment.contrast = 0.2
     config.augment.mosaic = 0.5
     config.optim.name = 'adamw'
-    config.optim.lr = 2e-3
+    config.optim.lr = 1.5e-3
     config.optim.weight_decay = 0.05
     config.optim.warmup = 0.05
-    config.optim.ema = 0.998
-    config.train.epochs = 200.0
-    config.train.eval_every = 130
+    config.optim.clip = 10.0
+    config.optim.ema = 0.999
+    config.train.epochs = 120.0
+    config.train.eval_every = 256
     return config
