@@ -5,11 +5,13 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from jaxvision import experiment
+from jaxvision import experiment, runs
 from jaxvision.settings import Settings
 from jaxvision.sweeps import statistics
 from jaxvision.training import environment
 from jaxvision.training.records import Workdir
+
+HELD_OUT = ('validation', 'test')
 
 
 def over_seeds(settings: Settings, seeds: Sequence[int], path: str, *, stream=None) -> dict[str, Any]:
@@ -22,9 +24,9 @@ def over_seeds(settings: Settings, seeds: Sequence[int], path: str, *, stream=No
       stream: where the progress goes; stdout if None.
 
     Returns:
-      What is written to summary.json: {'n', 'versions', 'git', 'test_accuracy' and 'validation_accuracy': as
-      statistics.mean returns them, and in a distillation 'alone_test_accuracy' and 'difference': paired, distilled
-      minus alone}. Each trial is a row of results.csv.
+      What is written to summary.json: {'n', 'versions', 'git', 'metric': the task's first one, e.g. accuracy,
+      'test_accuracy' and 'validation_accuracy': as statistics.mean returns them, and in a distillation
+      'alone_test_accuracy' and 'difference': paired, distilled minus alone}. Each trial is a row of results.csv.
     """
     workdir = Workdir(path)
     workdir.check({})
@@ -35,25 +37,28 @@ def over_seeds(settings: Settings, seeds: Sequence[int], path: str, *, stream=No
         if 'alone' in result:
             row |= {f'alone_{name}': value for name, value in _columns(result['alone']).items()}
         rows.append(row)
+    metric = runs.EVALUATORS[settings.task].headline
     summary = {
         'n': len(rows),
+        'metric': metric,
         'versions': environment.versions(),
         'git': environment.commit(),
-        'test_accuracy': statistics.mean([row['test_accuracy'] for row in rows]),
-        'validation_accuracy': statistics.mean([row['validation_accuracy'] for row in rows]),
+        **{f'{split}_{metric}': statistics.mean([row[f'{split}_{metric}'] for row in rows]) for split in HELD_OUT},
     }
-    if all('alone_test_accuracy' in row for row in rows):
-        alone = [row['alone_test_accuracy'] for row in rows]
-        summary['alone_test_accuracy'] = statistics.mean(alone)
-        summary['difference'] = statistics.paired_difference([row['test_accuracy'] for row in rows], alone)
+    if all(f'alone_test_{metric}' in row for row in rows):
+        alone = [row[f'alone_test_{metric}'] for row in rows]
+        summary[f'alone_test_{metric}'] = statistics.mean(alone)
+        summary['difference'] = statistics.paired_difference([row[f'test_{metric}'] for row in rows], alone)
     workdir.replace('results.csv', lambda path: _write(path, rows))
     workdir.write('summary.json', summary)
     return summary
 
 
 def _columns(result: dict[str, Any]) -> dict[str, float]:
-    columns = {f'{split}_accuracy': result['splits'][split]['accuracy']['value'] for split in result['splits']}
-    columns |= {f'test_{name}': result['splits']['test'][name]['value'] for name in ('nll', 'ece')}
+    metric = runs.EVALUATORS[result['task']].headline
+    columns = {f'{split}_{metric}': result['splits'][split][metric]['value'] for split in result['splits']}
+    test = result['splits']['test'].items()
+    columns |= {f'test_{name}': entry['value'] for name, entry in test if isinstance(entry, dict) and 'value' in entry}
     return columns | {'gap': result['gap']['value'], 'seconds': result['seconds']}
 
 
@@ -71,10 +76,11 @@ def tell(summary: dict[str, Any]) -> str:
         value = summary[name]
         return f'mean {value["mean"]:.2%}{_within(value)}, median {value["median"]:.2%}, n = {value["n"]} seeds'
 
-    lines = [f'test accuracy: {percent("test_accuracy")}']
+    metric = summary['metric']
+    lines = [f'test {metric}: {percent(f"test_{metric}")}']
     if 'difference' in summary:
         value = summary['difference']
-        lines.append(f'the same student alone: {percent("alone_test_accuracy")}')
+        lines.append(f'the same student alone: {percent(f"alone_test_{metric}")}')
         lines.append(
             f'distilled minus alone, paired by seed: {value["mean"] * 100:+.2f} points{_within(value, "+")}, better in '
             f'{value["better"]} of {value["n"]}; the teacher is one, so its variance is not in the interval'
