@@ -15,7 +15,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from jaxvision.errors import UserError
-from jaxvision.training.records import Workdir
+from jaxvision.training.records import Workdir, writing
 
 SPARE = 2**20  # Bytes that a save needs besides the arrays.
 
@@ -89,7 +89,8 @@ class Checkpoints:
         if step in self.steps:
             return
         needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + SPARE
-        free = shutil.disk_usage(self.path).free
+        with writing(self.path):
+            free = shutil.disk_usage(self.path).free
         if free < needed:  # Asked first: a write that fails half-way is told by Orbax from several threads at once.
             raise UserError(
                 f'cannot write checkpoint {step} under {self.path}: {free / 2**20:.1f} MiB are free on that disk, '

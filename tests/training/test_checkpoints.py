@@ -1,5 +1,7 @@
 """Checkpoints: what is kept, over restarts too, and how one that cannot be read is told."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,12 @@ def test_round_trip_and_shapes(tmp_path):
             checkpoints.restore(1, {'a': np.zeros(4, np.float32)})
         with pytest.raises(UserError, match='b is missing there'):
             checkpoints.restore(1, {'a': np.zeros(3, np.float32), 'b': np.zeros(1)})
+
+
+def test_a_folder_that_vanished_is_told_in_one_line(tmp_path):
+    """Found by deleting a workdir under a run that was being stopped."""
+    with Checkpoints(Workdir(tmp_path), rank) as checkpoints:
+        shutil.rmtree(checkpoints.path)
+        with pytest.raises(UserError, match='cannot write .*checkpoints: No such file'):
+            checkpoints.save(1, {'a': np.zeros(3, np.float32)}, {'step': 1})
+        checkpoints.path.mkdir()
