@@ -6,7 +6,7 @@ metrics.jsonl      the source of truth of training: one JSON object an evaluatio
                    (losses, learning rate, norms) is the mean since the line before
 events.out.*       the same for TensorBoard
 checkpoints/       the newest two steps and the best on validation
-predictions.npz    logits on validation and test
+predictions.npz    what the network says on validation and test
 samples.npz        some examples as the network saw them
 result.json        what came out; it is written last, so a run that has one is complete
 report.html        all of it to look at

@@ -17,7 +17,9 @@ from PIL import Image
 
 from jaxvision import metrics
 from jaxvision.errors import UserError
-from jaxvision.training.reports import page, plots
+from jaxvision.training.reports import page, pieces, plots
+from jaxvision.training.reports.classes import most_confused
+from jaxvision.training.reports.seen import soft_label
 
 NAMES = ('cat', 'dog', 'cow & <calf>')
 SECTIONS = (
@@ -287,7 +289,7 @@ def test_no_mistakes(tmp_path):
 @pytest.mark.parametrize('channels', [1, 3])
 def test_small_images_keep_their_pixels(channels):
     image = np.random.default_rng(0).integers(0, 256, (8, 8, channels), dtype=np.uint8)
-    tag = Outline(page._image(image, 'a "digit"')).images[0]
+    tag = Outline(pieces.image(image, 'a "digit"')).images[0]
     assert (tag['width'], tag['height'], tag['class'], tag['alt']) == ('112', '112', 'pixels', 'a "digit"')
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(tag['src'].partition('base64,')[2]))))
     np.testing.assert_array_equal(pixels.reshape(image.shape), image)
@@ -296,7 +298,7 @@ def test_small_images_keep_their_pixels(channels):
 
 def test_photographs_shrink():
     image = np.random.default_rng(0).integers(0, 256, (224, 448, 3), dtype=np.uint8)
-    tag = Outline(page._image(image, 'noise')).images[0]
+    tag = Outline(pieces.image(image, 'noise')).images[0]
     assert (tag['width'], tag['height'], tag['class']) == ('112', '56', 'photograph')
     assert len(tag['src']) < 30_000
 
@@ -311,18 +313,18 @@ def test_photographs_shrink():
     ],
 )
 def test_soft_labels(target, label):
-    assert page._label(np.array(target, np.float32), 'abcd').replace('\xa0', ' ') == label
+    assert soft_label(np.array(target, np.float32), 'abcd').replace('\xa0', ' ') == label
 
 
 def test_many_classes_get_no_empty_label():
-    assert page._label(np.full(100, 0.01), [str(index) for index in range(100)]).replace('\xa0', ' ') == '0 .01'
+    assert soft_label(np.full(100, 0.01), [str(index) for index in range(100)]).replace('\xa0', ' ') == '0 .01'
 
 
 def test_most_confused():
     matrix = np.array([[9, 1, 0], [4, 5, 0], [0, 1, 3]])
-    assert page.most_confused(matrix, 2) == [(1, 0, 4), (0, 1, 1)]
-    assert page.most_confused(matrix, 10) == [(1, 0, 4), (0, 1, 1), (2, 1, 1)]
-    assert page.most_confused(np.diag([3, 2]), 10) == []
+    assert most_confused(matrix, 2) == [(1, 0, 4), (0, 1, 1)]
+    assert most_confused(matrix, 10) == [(1, 0, 4), (0, 1, 1), (2, 1, 1)]
+    assert most_confused(np.diag([3, 2]), 10) == []
 
 
 def test_confusion_shows_counts_only_where_they_fit():
