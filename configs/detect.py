@@ -19,6 +19,6 @@ def get_config():
     config.optim.lr = 3e-3
     config.optim.weight_decay = 0.02
     config.optim.warmup = 0.05
-    config.train.epochs = 30.0
+    config.train.epochs = 16.0
     config.train.eval_every = 500
     return config
