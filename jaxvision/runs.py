@@ -205,7 +205,7 @@ def build_task(settings: Settings, source: Source) -> Task:
 
 def augmentations(settings: Settings) -> Views:
     a = settings.augment
-    return Views(a.mirror, a.crop, a.rotate > 0, a.scale > 0, any(getattr(a, name) > 0 for name in COLORS))
+    return Views(a.mirror, a.crop, a.rotate > 0, a.scale > 0, tuple(name for name in COLORS if getattr(a, name) > 0))
 
 
 def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None) -> Run:
@@ -296,13 +296,14 @@ def train(
         return workdir.read('result.json')
     context = run.context(teacher)
     predict = run.parallel.predict(step.predict_step(run.task))
+    batch = evaluation.batch_size(run.source.shape)
     # The curves' clean train error comes from as many examples as validation has; the result's from all of them.
     glance = run.splits.train
     if len(glance) > len(run.splits.validation):
         glance = rng.generator(0, 'split', 4).permutation(glance)[: len(run.splits.validation)]
 
     def collect(now: state.State, ids: np.ndarray):
-        return evaluation.collect(predict, (now.variables,), context, ids, run.parallel)
+        return evaluation.collect(predict, (now.variables,), context, ids, run.parallel, batch)
 
     def evaluate(now: state.State) -> dict[str, float]:
         record = {}
@@ -421,8 +422,10 @@ def outputs(run: Run, *members: tuple[Task, Variables]) -> dict[str, Any]:
     """The outputs on every split of one network, or of several as an ensemble; their variables replicated."""
     tasks, variables = zip(*members, strict=True)
     context, predict = run.context(), run.parallel.predict(step.predict_step(*tasks))
+    batch = evaluation.batch_size(run.source.shape)
     return {
-        name: evaluation.collect(predict, variables, context, ids, run.parallel) for name, ids in run.splits.items()
+        name: evaluation.collect(predict, variables, context, ids, run.parallel, batch)
+        for name, ids in run.splits.items()
     }
 
 

@@ -73,8 +73,8 @@ class Data(TrainingData):
 
     name: str = setting('uci_digits')
     data_dir: str = setting('')  # Of prepared TFDS sets; empty for TFDS's own default.
-    path: str = setting('')  # Of an image_folder.
-    image_size: int = setting(0, NOT_NEGATIVE)  # Resize to this side; 0 keeps the images as they are.
+    path: str = setting('')  # Of an image_folder, voc_folder or coco_folder.
+    image_size: int = setting(0, NOT_NEGATIVE)  # Resize (with objects: letterbox) to this side; 0 keeps the images.
     validation_fraction: float = setting(0.1, INNER)  # Cut from train, where the set has no validation split.
     test_fraction: float = setting(0.2, INNER)  # The same for test.
     split_seed: int = setting(0, SEED)  # Moves the splits; `seed` does not.
@@ -371,10 +371,12 @@ def _unread(settings: Settings) -> dict[str, str]:
         unread['data.path'] = f'data.name is not one of {", ".join(FOLDERS)}'
     if folder or generated:
         unread['data.data_dir'] = f'data.name is {data.name}'
+    if data.name != 'generated_objects':
+        unread['data.generated_most'] = 'data.name is not generated_objects'
     if generated:
         unread['data.image_size'] = f'data.name is {data.name}'
     else:
-        for key in ('generated_shape', 'generated_classes', 'generated_examples', 'generated_most'):
+        for key in ('generated_shape', 'generated_classes', 'generated_examples'):
             unread[f'data.{key}'] = f'data.name is not one of {", ".join(GENERATED)}'
     if not settings.distills:
         for key in ('teacher', 'distill.temperature', 'distill.compare_alone'):

@@ -118,7 +118,8 @@ class LocalizerHead(nn.Module):
     def __call__(self, x: jax.Array, training: Training | None) -> Located:
         x = ConvNorm(self.features, self.norm, self.dtype)(x, training)
         batch, height, width, channels = x.shape
-        scores = nn.Conv(1, (1, 1), dtype=jnp.float32, name='attention')(x.astype(jnp.float32)).reshape(batch, -1)
+        look = nn.Conv(1, (1, 1), use_bias=False, dtype=jnp.float32, name='attention')
+        scores = look(x.astype(jnp.float32)).reshape(batch, -1)
         attention = nn.softmax(scores)
         looked_at = jnp.einsum('bn,bnc->bc', attention, x.reshape(batch, -1, channels).astype(jnp.float32))
         y = nn.silu(nn.Dense(self.features, dtype=jnp.float32)(looked_at))
@@ -190,7 +191,10 @@ class Localizer(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, training: Training | None = None) -> Located:
-        levels = self.encoder(images, training)[-self.levels :]
+        levels = self.encoder(images, training)
+        if self.levels > len(levels):
+            raise ValueError(f'model.levels is {self.levels}, but its encoder has only {len(levels)}')
+        levels = levels[-self.levels :]
         maps = Pyramid(len(levels), self.features, self.norm, self.dtype, name='pyramid')(levels, training)
         head = LocalizerHead(self.num_classes, self.features, self.norm, self.dtype, name='head')
         return head(maps[0], training)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxvision import losses
+from jaxvision import boxes, losses
 from jaxvision.models.detector import Located
 from jaxvision.tasks.objects import ObjectTask, Targets, mean_probability
 from jaxvision.tasks.task import Examples
@@ -40,20 +40,24 @@ class Localize(ObjectTask):
     box: str = 'giou'
 
     def losses(self, outputs: Located, examples: Examples, strengths) -> dict[str, jax.Array]:
-        labels, boxes, present = only_object(examples.targets)
-        return losses.localization(
+        targets: Targets = examples.targets
+        labels, target_boxes, present = only_object(targets)
+        parts = losses.localization(
             *outputs,
             labels=labels,
-            target_boxes=boxes,
+            target_boxes=target_boxes,
             present=present,
             box=self.box,
             smoothing=strengths['label_smoothing'],
             **{name: strengths[name] for name in ('class_weight', 'box_weight', 'objectness_weight')},
         )
+        # Where all that is there is ignored, nothing is right or wrong.
+        heard = present | ~jnp.any(targets.valid & targets.ignored, axis=1)
+        return {name: jnp.where(heard, part, 0.0) for name, part in parts.items()}
 
     def decode(self, outputs: Located, examples: Examples, strengths) -> Localized:
         loss = self.losses(outputs, examples, strengths)['loss']
-        return Localized(outputs.class_logits, outputs.boxes, jax.nn.sigmoid(outputs.objectness), loss)
+        return Localized(outputs.class_logits, boxes.clip(outputs.boxes), jax.nn.sigmoid(outputs.objectness), loss)
 
     def ensemble(self, outputs: Sequence[Located]) -> Located:
         if len(outputs) == 1:
@@ -72,5 +76,5 @@ def only_object(targets: Targets) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The first object that counts: class int32 [batch], box float32 [batch, 4], and whether there is one [batch]."""
     first = jnp.argmax(targets.counted, axis=1)
     labels = jnp.take_along_axis(targets.classes, first[:, None], axis=1)[:, 0]
-    boxes = jnp.take_along_axis(targets.boxes, first[:, None, None], axis=1)[:, 0]
-    return labels, boxes, jnp.any(targets.counted, axis=1)
+    box = jnp.take_along_axis(targets.boxes, first[:, None, None], axis=1)[:, 0]
+    return labels, box, jnp.any(targets.counted, axis=1)

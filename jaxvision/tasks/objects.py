@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from jaxvision import augment, rng
-from jaxvision.data import resident
+from jaxvision.data import pixels, resident
 from jaxvision.models.layers import Training
-from jaxvision.tasks.task import Context, Examples, Variables, apply
-from jaxvision.tasks.views import Views
+from jaxvision.tasks.task import Context, Examples, Network, Variables, apply, whole_batch
 
-GREY = 114 / 255  # What shows outside an image, here as around a letterboxed one.
+GREY = pixels.PADDING / 255  # What shows outside an image, here as around a letterboxed one.
 
 
 class Targets(NamedTuple):
@@ -26,7 +24,8 @@ class Targets(NamedTuple):
       valid: bool [batch, slot]; False is padding.
       ignored: bool [batch, slot]: there, but not to be learnt.
       weights: float32 [batch, slot], how visible the image is that it came with.
-      density: float32 [batch], the mean number of objects an image of the whole batch, at least 1; one for all.
+      density: float32 [batch], the mean number of objects an image, at least 1; one for all: in training of the whole
+        batch, in evaluation of the whole set.
     """
 
     boxes: jax.Array
@@ -42,35 +41,22 @@ class Targets(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ObjectTask:
+class ObjectTask(Network):
     """The part of a task before and around its losses.
 
     Attributes:
-      model: maps normalised images to its outputs.
-      shape: of one image, (height, width, channel).
-      num_classes: number of classes.
-      views: the augmentations of single images.
       mosaic: whether strengths['mosaic'] is the share of images made of four.
-      mixup: whether images are mixed with another, by Beta(strengths['mixup']).
-      dropout: whether it is on.
     """
 
-    model: nn.Module
-    shape: tuple[int, int, int]
-    num_classes: int
-    views: Views = Views()
     mosaic: bool = False
-    mixup: bool = False
-    dropout: bool = False
-
-    def init(self, key: jax.Array) -> Variables:
-        variables = self.model.init(key, jnp.zeros((1, *self.shape), jnp.float32))
-        return {'params': variables['params'], 'batch_stats': variables.get('batch_stats', {})}
 
     def clean(self, context: Context, ids: jax.Array) -> Examples:
         batch = resident.gather_objects(context['data'], ids)
         objects = (batch.boxes, batch.classes, batch.valid, batch.ignored)
-        return Examples(batch.images, _targets(objects, jnp.ones(batch.valid.shape), None))
+        # Of the whole set: in evaluation no example knows of another.
+        everything = context['data']['valid']
+        density = _density(everything, context['data']['ignored'], jnp.ones(everything.shape), None)
+        return Examples(batch.images, _targets(objects, jnp.ones(batch.valid.shape), density))
 
     def examples(self, context: Context, ids: jax.Array, key: jax.Array, step: jax.Array, axis_name) -> Examples:
         strengths = context['strengths']
@@ -84,14 +70,14 @@ class ObjectTask:
         images = self.views.recolor(rng.key(key, 'color', step, ids), images, strengths)
         weights = jnp.ones(objects[2].shape)
         if self.mixup:
-            first, everyone = _whole_batch((images, objects), len(ids), axis_name)
+            first, everyone = whole_batch((images, objects), len(ids), axis_name)
             partners = jax.random.permutation(rng.key(key, 'mixup', step), len(everyone[0]))
             partners = jax.lax.dynamic_slice_in_dim(partners, first, len(ids))
             other_images, others = jax.tree.map(lambda x: x[partners], everyone)
             shares = augment.mixing_weights(rng.key(key, 'mixup', step, ids), strengths['mixup'])
             images = augment.mix(images, other_images, shares)
             objects, weights = augment.mix_objects(objects, others, shares)
-        return Examples(images, _targets(objects, weights, axis_name))
+        return Examples(images, _targets(objects, weights, _density(objects[2], objects[3], weights, axis_name)))
 
     def _moved(self, key, image, objects, strengths):
         height, width, _ = self.shape
@@ -102,7 +88,7 @@ class ObjectTask:
 
     def _mosaics(self, images, objects, strengths, ids, key, step, axis_name):
         """Makes strengths['mosaic'] of the images of four; the others get as many empty slots."""
-        first, everyone = _whole_batch((images, objects), len(ids), axis_name)
+        first, everyone = whole_batch((images, objects), len(ids), axis_name)
         partners = augment.draw_quartets(rng.key(key, 'mosaic', step), len(everyone[0]))
         partners = jax.lax.dynamic_slice_in_dim(partners, first, len(ids))
 
@@ -121,29 +107,19 @@ class ObjectTask:
 
         return jax.vmap(one)(rng.key(key, 'mosaic', step, ids), images, objects, partners)
 
-    def training(self, strengths, ids: jax.Array, key: jax.Array, step: jax.Array, axis_name) -> Training:
-        if not self.dropout:
-            return Training(axis_name=axis_name)
-        return Training(strengths['dropout'], rng.key(key, 'dropout', step, ids), axis_name)
-
     def forward(self, variables: Variables, images: jax.Array, training: Training | None) -> tuple[Any, Any]:
         return apply(self.model, variables, images, training)
 
 
-def _whole_batch(tree, batch: int, axis_name):
-    """Where this device's examples begin in the whole batch, and the whole batch."""
-    if axis_name is None:
-        return 0, tree
-    return jax.lax.axis_index(axis_name) * batch, jax.lax.all_gather(tree, axis_name, tiled=True)
+def _density(valid: jax.Array, ignored: jax.Array, weights: jax.Array, axis_name) -> jax.Array:
+    """The mean number of objects an image, each by its weight, over all devices; at least 1."""
+    density = jnp.mean(jnp.sum(weights * (valid & ~ignored), axis=1))
+    return jnp.maximum(density if axis_name is None else jax.lax.pmean(density, axis_name), 1.0)
 
 
-def _targets(objects, weights: jax.Array, axis_name) -> Targets:
+def _targets(objects, weights: jax.Array, density: jax.Array) -> Targets:
     boxes, classes, valid, ignored = objects
-    density = jnp.mean(jnp.sum(valid & ~ignored, axis=1, dtype=jnp.float32))
-    if axis_name is not None:
-        density = jax.lax.pmean(density, axis_name)
-    density = jnp.broadcast_to(jnp.maximum(density, 1.0), valid.shape[:1])
-    return Targets(boxes, classes, valid, ignored, weights, density)
+    return Targets(boxes, classes, valid, ignored, weights, jnp.broadcast_to(density, valid.shape[:1]))
 
 
 def mean_probability(logits: Sequence[jax.Array]) -> jax.Array:

@@ -1,12 +1,16 @@
 """The contract between a task and the one trainer."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
+from jaxvision import rng
 from jaxvision.models.layers import Training
+from jaxvision.tasks.views import Views
 
 Variables = dict[str, Any]  # {'params', 'batch_stats', 'constants'}; see training.state
 Context = dict[str, Any]  # {'data', 'strengths', 'teachers'}: read by a step, never changed or saved
@@ -64,6 +68,43 @@ class Task(Protocol):
     def imitation(self, outputs: Any, teacher: Any, temperature) -> jax.Array:
         """How far the outputs are from the teacher's, [batch]: what distillation adds to the loss."""
         ...
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the tasks with a network of their own share.
+
+    Attributes:
+      model: maps normalised images and `Training` to its outputs.
+      shape: of one image, (height, width, channel).
+      num_classes: number of classes.
+      views: the augmentations of single images.
+      mixup: whether images are mixed with another, by Beta(strengths['mixup']).
+      dropout: whether strengths['dropout'] acts.
+    """
+
+    model: nn.Module
+    shape: tuple[int, int, int]
+    num_classes: int
+    views: Views = Views()
+    mixup: bool = False
+    dropout: bool = False
+
+    def init(self, key: jax.Array) -> Variables:
+        variables = self.model.init(key, jnp.zeros((1, *self.shape), jnp.float32))
+        return {'params': variables['params'], 'batch_stats': variables.get('batch_stats', {})}
+
+    def training(self, strengths, ids: jax.Array, key: jax.Array, step: jax.Array, axis_name) -> Training:
+        if not self.dropout:
+            return Training(axis_name=axis_name)
+        return Training(strengths['dropout'], rng.key(key, 'dropout', step, ids), axis_name)
+
+
+def whole_batch(tree, batch: int, axis_name):
+    """Where this device's examples begin in the whole batch, and the whole batch."""
+    if axis_name is None:
+        return 0, tree
+    return jax.lax.axis_index(axis_name) * batch, jax.lax.all_gather(tree, axis_name, tiled=True)
 
 
 def apply(model: nn.Module, variables: Variables, images: jax.Array, training: Training | None):

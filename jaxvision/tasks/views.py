@@ -14,14 +14,14 @@ class Views:
     Attributes:
       mirror, crop: as in `augment.random_affine`.
       rotate, scale: whether strengths['rotate'] and strengths['scale'] act, as there.
-      color: whether strengths['brightness'], ['contrast'], ['saturation'] and ['hue'] act: `augment.color_jitter`.
+      colors: which of strengths['brightness'], ['contrast'], ['saturation'] and ['hue'] act: `augment.color_jitter`.
     """
 
     mirror: bool = False
     crop: int = 0
     rotate: bool = False
     scale: bool = False
-    color: bool = False
+    colors: tuple[str, ...] = ()
 
     @property
     def moves(self) -> bool:
@@ -42,7 +42,7 @@ class Views:
 
     def recolor(self, keys: jax.Array, images: jax.Array, strengths) -> jax.Array:
         """Colours each image of a batch in its own way; keys [batch]."""
-        if not self.color:
+        if not self.colors:
             return images
-        jitter = {name: strengths[name] for name in ('brightness', 'contrast', 'saturation', 'hue')}
+        jitter = {name: strengths[name] for name in self.colors}
         return jax.vmap(lambda key, image: augment.color_jitter(key, image, **jitter))(keys, images)

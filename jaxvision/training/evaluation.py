@@ -14,10 +14,16 @@ from jaxvision import metrics, rng
 from jaxvision.data import order
 
 RESAMPLES = 1000
-BATCH = 128  # Examples a call and device; splits are padded to it, and the padding cut off again.
+BATCH = 128  # Most examples a call and device.
+PIXELS = 2**22  # Most pixels a call and device: activations are many times as many.
 
 
-def collect(predict: Callable, variables, context, ids: np.ndarray, parallel) -> Any:
+def batch_size(shape: tuple[int, ...]) -> int:
+    """How many images of a shape (height, width, channel) go into a call and device."""
+    return max(1, min(BATCH, PIXELS // (shape[0] * shape[1])))
+
+
+def collect(predict: Callable, variables, context, ids: np.ndarray, parallel, batch: int = BATCH) -> Any:
     """The outputs of a whole split.
 
     Args:
@@ -26,14 +32,15 @@ def collect(predict: Callable, variables, context, ids: np.ndarray, parallel) ->
       context: of the step.
       ids: int32 [n].
       parallel: a training.parallel.Parallel.
+      batch: examples a call and device; the ids are padded to it, and the padding is cut off again.
 
     Returns:
       The outputs of all ids, on the host: a tree of arrays [n, ...].
     """
-    size = BATCH * len(parallel.devices)
+    size = batch * len(parallel.devices)
     batches = list(order.padded_batches(ids, size))
     # All calls are under way before the first result is fetched.
-    outputs = [predict(variables, context, parallel.cut(batch)) for batch, _ in batches]
+    outputs = [predict(variables, context, parallel.cut(one)) for one, _ in batches]
 
     def joined(*parts) -> np.ndarray:
         whole = [np.asarray(part).reshape(size, *part.shape[2:]) for part in parts]

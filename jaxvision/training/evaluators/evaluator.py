@@ -22,7 +22,10 @@ class Evaluator(Protocol):
         ...
 
     def summarize(self, outputs: Any, ids: np.ndarray) -> dict[str, Any]:
-        """A split in result.json: {'n', 'loss', 'error' and others: {'value', 'ci95': [low, high]}}."""
+        """A split in result.json: {'n', 'loss', 'error' and others: {'value', 'ci95': [low, high]}}.
+
+        Of a detector, only error, mAP, mAP50 and mAP75 have an interval.
+        """
         ...
 
     def conclude(self, outputs: dict[str, Any], splits: Splits) -> dict[str, Any]:

@@ -40,9 +40,10 @@ class Localization:
         ious = found['mean_iou']
         value = shares['detection_accuracy']
         low, high = value['ci95']
+        outputs, ids = self.judged(outputs, ids)
         return {
             'n': len(ids),
-            'loss': float(outputs.loss.mean()),
+            'loss': _mean(outputs.loss),
             **shares,
             'error': {'value': 1 - value['value'], 'ci95': [1 - high, 1 - low]},
             'mean_iou': evaluation.mean(ious),
@@ -50,6 +51,7 @@ class Localization:
 
     def found(self, outputs: Any, ids: np.ndarray) -> dict[str, np.ndarray]:
         """The figures' values image by image, as `metrics.localization_scores` returns them."""
+        outputs, ids = self.judged(outputs, ids)
         labels, boxes, present = self.truth(ids)
         return metrics.localization_scores(
             outputs.objectness,
@@ -59,6 +61,13 @@ class Localization:
             labels=labels,
             target_boxes=boxes,
         )
+
+    def judged(self, outputs: Any, ids: np.ndarray) -> tuple[Any, np.ndarray]:
+        """Leaves out the images where all that is there is ignored: nothing is right or wrong there."""
+        assert self.source.objects is not None
+        objects = self.source.objects
+        kept = (objects.valid & ~objects.ignored)[ids].any(axis=1) | ~objects.ignored[ids].any(axis=1)
+        return type(outputs)(*(values[kept] for values in outputs)), ids[kept]
 
     def truth(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of each image the class int [n] and box [n, 4] of its object, and whether it has one."""
@@ -75,12 +84,12 @@ class Localization:
         """Outputs and truth of validation and test, and the first test images."""
         arrays = {}
         for name in ('validation', 'test'):
-            ids = getattr(splits, name)
+            said, ids = self.judged(outputs[name], getattr(splits, name))
             labels, boxes, present = self.truth(ids)
-            arrays |= {f'{name}_{key}': value for key, value in outputs[name]._asdict().items()}
+            arrays |= {f'{name}_{key}': value for key, value in said._asdict().items()}
             truth = {'labels': labels, 'true_boxes': boxes, 'present': present, 'ids': ids}
             arrays |= {f'{name}_{key}': value for key, value in truth.items()}
-        arrays['test_images'] = self.source.images[splits.test[:SHOWN]]
+        arrays['test_images'] = self.source.images[arrays['test_ids'][:SHOWN]]
         return arrays
 
     def examine(self, outputs: Any, ids: np.ndarray, temperature: float) -> dict[str, Any]:
