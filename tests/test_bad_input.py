@@ -12,6 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
+from jaxvision import runs
+from jaxvision.errors import UserError
+from jaxvision.settings import defaults, resolve
+
 from .conftest import ROOT, child_environment
 
 SMALL = (
@@ -68,6 +72,11 @@ CASES = {
     'unknown dataset': (['--config.data.name=cifar0', '--config.data.data_dir=/nowhere'], ["'cifar0'", '/nowhere']),
     'batch larger than split': (['--config.data.batch_size=5000'], ['data.batch_size is 5000', '1294']),
     'no such folder': (['--config.data.name=image_folder', '--config.data.path=/nowhere'], ["'/nowhere'"]),
+    'no such voc folder': (
+        ['--config.task=detect', '--config.data.name=voc_folder', '--config.data.path=/nowhere'],
+        ["'/nowhere'"],
+    ),
+    'override nothing reads: mosaic': (['--config.augment.mosaic=0.5'], ['augment.mosaic', 'task is classify']),
     'too small to pool': (['--config.model.filters=(4,4,4,4)'], ['nothing left to pool']),
     'too many devices': (['--config.devices=64'], ['devices is 64', 'only']),
     'split left empty': (['--config.data.train_fraction=0.0001'], ['train split is empty']),
@@ -85,6 +94,52 @@ def test_bad_flags(case, launch, tmp_path):
     result = launch('train.py', '--config=configs/classify.py', f'--workdir={tmp_path}/run', *flags)
     fails(result, *words)
     assert not (tmp_path / 'run' / 'result.json').exists()
+
+
+OBJECTS = {'data.name': 'generated_objects', 'data.generated_examples': 60, 'data.batch_size': 8}
+
+
+def assembled(values: dict, teacher=None):
+    config = defaults()
+    config.update_from_flattened_dict(values)
+    return runs.assemble(resolve(config), teacher)
+
+
+@pytest.mark.parametrize(
+    ('values', 'said'),
+    [
+        ({'task': 'detect'}, 'task is detect, but uci_digits has no objects'),
+        ({'task': 'localize'}, 'task is localize, but uci_digits has no objects'),
+        ({'task': 'localize', **OBJECTS}, 'has images with several objects; set task to detect'),
+        (OBJECTS, 'has objects, not one label an image; set task to localize or detect'),
+        ({'task': 'detect', **OBJECTS, 'data.generated_shape': (8, 9, 1)}, 'not square'),
+        ({'task': 'detect', **OBJECTS, 'model.filters': (4, 4, 4, 4)}, 'nothing left to pool'),
+    ],
+)
+def test_a_task_and_data_that_do_not_fit(values, said):
+    with pytest.raises(UserError, match=said) as raised:
+        assembled(values)
+    assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    'values',
+    [
+        {'task': 'localize'},
+        {'model.levels': 1},
+        {'model.levels': 3},
+        {'model.pool': 'none'},
+        {'data.generated_classes': 9},
+    ],
+)
+def test_a_teacher_of_other_outputs(values):
+    """Another task, other levels, other strides, other classes; told before anything is trained under it."""
+    student = {'task': 'detect', **OBJECTS, 'data.generated_most': 1, 'model.filters': (4, 8), 'model.levels': 2}
+    same, other = (assembled(one).task for one in (student, {**student, **values}))
+    assembled(student, runs.Teacher((same, same), (), {}, None))
+    with pytest.raises(UserError, match='the teacher puts out arrays of .* the same model.levels') as raised:
+        assembled(student, runs.Teacher((same, other), (), {}, None))
+    assert '\n' not in str(raised.value)
 
 
 def test_batch_not_divisible_by_devices(launch, tmp_path):

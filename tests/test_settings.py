@@ -1,12 +1,16 @@
 """The settings tree: its choices are those of the code, and what nothing reads is told."""
 
+import functools
+
 import pytest
 
-from jaxvision import models, optim, settings
+from jaxvision import models, optim, runs, settings
 from jaxvision.augment import mixing
 from jaxvision.errors import UserError
+from jaxvision.losses.detection import CLASS_LOSSES
+from jaxvision.losses.localization import BOX_LOSSES
 from jaxvision.models import layers, resnet, vit
-from jaxvision.tasks import classify
+from jaxvision.tasks import classify, detect
 from jaxvision.training import parallel
 
 
@@ -25,6 +29,16 @@ def test_choices_are_those_of_the_code():
     assert choices['optim.schedule'] == optim.SCHEDULES
     assert choices['optim.decay'] == optim.DECAYS
     assert choices['parallel'] == parallel.KINDS
+    assert set(choices['task']) == set(runs.EVALUATORS)
+    assert choices['loss.box'] == BOX_LOSSES
+    assert choices['loss.classification'] == CLASS_LOSSES
+    assert choices['detect.assigner'] == detect.ASSIGNERS
+
+
+def test_what_a_task_reads_is_named_by_keys_that_exist():
+    for key, tasks in settings.READ_BY.items():
+        functools.reduce(getattr, key.split('.'), settings.Settings())
+        assert set(tasks) < set(settings.CHOICES['task']), key
 
 
 def test_every_hyperparameter_of_every_model_can_be_set():
@@ -61,7 +75,15 @@ def test_unknown_key_in_a_config_file():
         ('teacher.model.name', {'distill.weight': 0.5, 'teacher.workdir': 'x'}, 'trained already'),
         ('teacher.model.hidden', {'distill.weight': 0.5}, 'convnet'),
         ('data.test_fraction', {'data.folds': 5}, 'fold'),
-        ('data.generated_shape', {}, 'not generated'),
+        ('data.generated_shape', {}, 'not one of generated'),
+        ('augment.mosaic', {}, 'the task is classify'),
+        ('augment.mosaic', {'task': 'localize'}, 'the task is localize'),
+        ('augment.partners', {'task': 'detect', 'augment.mixup': 0.5}, 'the task is detect'),
+        ('loss.name', {'task': 'detect'}, 'the task is detect'),
+        ('detect.nms_iou', {'task': 'localize'}, 'the task is localize'),
+        ('model.dense', {'task': 'localize'}, 'the task is localize'),
+        ('teacher.loss.box', {'distill.weight': 0.5}, 'the task is classify'),
+        ('data.path', {}, 'voc_folder'),
     ],
 )
 def test_an_override_that_nothing_reads(key, changes, why):
@@ -80,6 +102,10 @@ def test_an_override_that_nothing_reads(key, changes, why):
         ('teacher.model.filters', {'distill.weight': 0.5}),
         ('optim.milestones', {'optim.schedule': 'step'}),
         ('augment.mixup', {}),
+        ('augment.mosaic', {'task': 'detect'}),
+        ('detect.assigner', {'task': 'detect'}),
+        ('loss.box', {'task': 'localize'}),
+        ('data.generated_most', {'data.name': 'generated_objects'}),
         ('seed', {}),
     ],
 )

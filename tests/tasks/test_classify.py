@@ -90,7 +90,7 @@ def test_augmentation_is_that_of_the_examples_own_key(context, key):
 
 @pytest.mark.parametrize('part', [{'mirror': True}, {'crop': 1}, {'rotate': True}])
 def test_each_augmentation_works_alone(context, key, part):
-    task = dataclasses.replace(PLAIN, **part)
+    task = dataclasses.replace(PLAIN, views=Views(**part))
     everything = np.arange(12, dtype=np.int32)
     got, clean = (np.asarray(examples_of(t, context, everything, key, 0).images) for t in (task, PLAIN))
     moved = (got != clean).any(axis=(1, 2, 3))
