@@ -141,7 +141,7 @@ def test_evaluate(distilled, launch):
         assert told['per_class'][name]['value'] == pytest.approx(confusion[index, index] / confusion[index].sum())
 
     text = launch('evaluate.py', f'--workdir={distilled[0]}', '--split=validation', '--temperature=3', devices=2).stdout
-    assert 'validation split, 288 examples, softmax at T = 3' in text
+    assert 'validation split, 288 examples\nsoftmax at T = 3' in text
     for word in ('NLL', 'ECE', 'per class', 'confusion', 'empirical error', 'real error', 'gap', 'temperature fitted'):
         assert word in text
 

@@ -90,7 +90,8 @@ def center_sampling(
 def size_ranges(anchors: Anchors, low=4.0, high=8.0) -> jax.Array:
     """FCOS's division of sizes over levels: [low, high) cells, the finest level from 0 and the coarsest without end.
 
-    With levels a factor of high / low apart every size has one level.
+    With levels a factor of high / low apart every size has one level; where they are closer, as maps of odd sizes are,
+    a size between two has both.
 
     Returns:
       float32 [anchors, 2], in cells.

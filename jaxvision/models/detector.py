@@ -178,7 +178,7 @@ class Localizer(nn.Module):
 
     Attributes:
       encoder: any model of num_classes 0.
-      levels: how many of the encoder's levels the pyramid takes.
+      levels: how many of the encoder's levels the pyramid takes, the coarsest ones; all if it has fewer.
       features: channels of pyramid and head.
     """
 
@@ -191,10 +191,7 @@ class Localizer(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, training: Training | None = None) -> Located:
-        levels = self.encoder(images, training)
-        if self.levels > len(levels):
-            raise ValueError(f'model.levels is {self.levels}, but its encoder has only {len(levels)}')
-        levels = levels[-self.levels :]
+        levels = self.encoder(images, training)[-self.levels :]
         maps = Pyramid(len(levels), self.features, self.norm, self.dtype, name='pyramid')(levels, training)
         head = LocalizerHead(self.num_classes, self.features, self.norm, self.dtype, name='head')
         return head(maps[0], training)
