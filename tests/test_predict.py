@@ -147,7 +147,7 @@ def test_a_localizer_says_what_its_evaluation_did_without_its_data(localizer):
 def by_hand(box, height, width):
     """A box on the letterbox square -> in pixels of the image."""
     side = max(height, width)
-    top, left = (side - height) / 2, (side - width) / 2
+    top, left = (side - height) // 2, (side - width) // 2
     ymin, xmin, ymax, xmax = (float(edge) * side for edge in box)
     within = lambda value, most: min(max(value, 0.0), most)  # noqa: E731
     return [
@@ -165,18 +165,20 @@ def test_a_detector_says_what_its_evaluation_did_without_its_data(detector):
     for index, (one, image) in enumerate(zip(found, images, strict=True)):
         height, width = image.shape[:2]
         assert one['size'] == [height, width]
-        expected = []
-        for slot in range(arrays['test_boxes'].shape[1]):
-            box = arrays['test_boxes'][index, slot] * [height, width, height, width]
-            if arrays['test_valid'][index, slot] and box[2] - box[0] > 0.05 and box[3] - box[1] > 0.05:
-                expected.append(
-                    (float(arrays['test_scores'][index, slot]), list(COLOURS)[arrays['test_classes'][index, slot]], box)
-                )
-        said = [each for each in one['objects'] if min(np.subtract(each['box'][2:], each['box'][:2])) > 0.05]
-        assert [each['score'] for each in said] == pytest.approx([score for score, _, _ in expected], abs=1e-4)
-        for each, (_, name, box) in zip(said, expected, strict=True):
-            assert each['class'] == name
-            assert each['box'] == pytest.approx(list(box), abs=0.05)
+        names = [list(COLOURS)[label] for label in arrays['test_classes'][index]]
+        boxes = arrays['test_boxes'][index] * [height, width, height, width]
+        expected = list(zip(names, arrays['test_scores'][index], boxes, strict=True))
+        said = [(each['class'], each['score'], each['box']) for each in one['objects']]
+        assert [each for each in said if not any(same(each, other) for other in expected)] == []
+        # A box that lies on the grey is left out; so whether one of almost no extent is said depends on rounding.
+        clear = arrays['test_valid'][index] & (boxes[:, 2:] - boxes[:, :2] > 0.1).all(axis=1)
+        expected = [each for each, shown in zip(expected, clear, strict=True) if shown]
+        assert [each for each in expected if not any(same(each, other) for other in said)] == []
+
+
+def same(one, other):
+    """Two detections, but for rounding."""
+    return one[0] == other[0] and abs(one[1] - other[1]) < 1e-4 and np.allclose(one[2], other[2], rtol=0, atol=0.05)
 
 
 def test_another_checkpoint_is_another_network(classifier, tmp_path):

@@ -7,7 +7,9 @@ Whatever is not usable ends in `problems.Problems`.
 import json
 import os
 import pathlib
+import reprlib
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Hashable
 from typing import Any, NamedTuple
 
@@ -15,7 +17,7 @@ import numpy as np
 
 from jaxvision.data import pixels
 from jaxvision.data.folders import images_in
-from jaxvision.data.objects import Annotated, Objects, pad
+from jaxvision.data.objects import NOWHERE, Annotated, Objects, pad, usable_area
 from jaxvision.data.problems import Problems, tell, usable_box
 from jaxvision.data.source import MEMORY_LIMIT
 from jaxvision.errors import UserError
@@ -26,11 +28,15 @@ MALFORMED = (KeyError, TypeError, ValueError, OverflowError, AttributeError)  # 
 
 
 class Marked(NamedTuple):
-    """One object as annotated: its class (name or number), [ymin, xmin, ymax, xmax] in pixels, whether ignored."""
+    """One object as annotated: its class (name or number), [ymin, xmin, ymax, xmax] in pixels, whether ignored.
 
-    label: Hashable
-    box: tuple[float, float, float, float]
+    Also its area in pixels, 0 for none. A label or a box that is None was malformed, and has been reported.
+    """
+
+    label: Hashable | None
+    box: tuple[float, float, float, float] | None
     ignored: bool
+    area: float = 0.0
 
 
 class Listed(NamedTuple):
@@ -68,12 +74,17 @@ def voc_folder(path: str, image_size: int) -> Read:
     """
     root, problems = _root(path, 'voc_folder', 'Annotations/*.xml and JPEGImages/'), Problems()
     listed, splits = [], []
-    for split, home, stems in _voc_splits(root, problems):
+    found = _voc_splits(root, problems)
+    for home in dict.fromkeys(home for _, home, _ in found):
+        for image in _voc_image_files(home):
+            if image != (used := _voc_images(home)[image.stem]):
+                problems.add('images of one stem', _short(root, image), f'{used.name} is used')
+    for split, home, stems in found:
         splits.append(split)
         files, images = _voc_files(home), _voc_images(home)
         for stem in stems:
             if stem not in files:
-                problems.add('missing annotation', images.get(stem, home / stem).relative_to(root))
+                problems.add('missing annotation', _short(root, images.get(stem, home / stem)))
                 continue
             try:
                 size, objects = _voc_annotation(files[stem], files[stem].relative_to(root), problems)
@@ -83,7 +94,8 @@ def voc_folder(path: str, image_size: int) -> Read:
             listed.append(Listed(split, images.get(stem, home / stem), size, objects))
     if not any(each.objects for each in listed) and not problems.found:
         raise UserError(f'{root} has no objects; data.name=voc_folder wants Annotations/*.xml and JPEGImages/ in it')
-    names = _class_file(root) or tuple(sorted({str(marked.label) for each in listed for marked in each.objects}))
+    labels = {str(marked.label) for each in listed for marked in each.objects if marked.label is not None}
+    names = _class_file(root) or tuple(sorted(labels))
     return _read(root, listed, splits, {name: name for name in names}, image_size, problems)
 
 
@@ -92,11 +104,14 @@ def _voc_files(home: pathlib.Path) -> dict[str, pathlib.Path]:
     return {file.stem: file for file in sorted(folder.glob('*.xml'))}
 
 
+def _voc_image_files(home: pathlib.Path) -> list[pathlib.Path]:
+    folders = (home / 'JPEGImages', home / 'images', home / 'Annotations', home)
+    return next((images for folder in folders if (images := images_in(folder))), [])
+
+
 def _voc_images(home: pathlib.Path) -> dict[str, pathlib.Path]:
-    for folder in (home / 'JPEGImages', home / 'images', home / 'Annotations', home):
-        if images := images_in(folder):
-            return {image.stem: image for image in images}
-    return {}
+    """Stem -> image, the first of several."""
+    return {image.stem: image for image in reversed(_voc_image_files(home))}
 
 
 def _voc_splits(root: pathlib.Path, problems: Problems) -> list[tuple[str, pathlib.Path, list[str]]]:
@@ -133,18 +148,18 @@ def _voc_annotation(file: pathlib.Path, name: pathlib.Path, problems: Problems):
         size = None
     objects = []
     for number, element in enumerate(root.findall('object'), 1):
-        label = (element.findtext('name') or '').strip()
+        label = (element.findtext('name') or '').strip() or None
+        if label is None:
+            problems.add('malformed object', name, f'object {number} has no name')
         try:
             ymin, xmin, ymax, xmax = (
                 float(element.findtext(f'bndbox/{side}', '')) for side in ('ymin', 'xmin', 'ymax', 'xmax')
             )
         except ValueError:
             problems.add('malformed object', name, f'object {number} ({label}): its bndbox is not four numbers')
-            continue
-        if not label:
-            problems.add('malformed object', name, f'object {number} has no name')
-            continue
-        box = (_voc_edge(ymin, ymax), _voc_edge(xmin, xmax), ymax, xmax)
+            box = None
+        else:
+            box = (_voc_edge(ymin, ymax), _voc_edge(xmin, xmax), ymax, xmax)
         objects.append(Marked(label, box, element.findtext('difficult', '0').strip() == '1'))
     return size, objects
 
@@ -161,7 +176,7 @@ def coco_folder(path: str, image_size: int) -> Read:
 
     In the first layout the images lie in a folder named as the file is (`train2017`), or as the split, in PATH or in
     PATH/images; or all in PATH/images. In the second, which Roboflow writes, they lie beside the JSON. Classes are the
-    categories in the order of their ids; `iscrowd` objects are ignored ones.
+    categories in the order of their ids; `iscrowd` objects are ignored ones; an `area` is that of the outline.
 
     Raises:
       UserError: no such folder, files or categories that contradict each other, images that are not square or of
@@ -174,16 +189,20 @@ def coco_folder(path: str, image_size: int) -> Read:
         try:
             content = json.loads(file.read_bytes())
             entries, objects = list(content['images']), list(content.get('annotations', ()))
-            names = {int(category['id']): str(category['name']) for category in content.get('categories', ())}
-        except (OSError, *MALFORMED) as error:
+            names = [(int(category['id']), str(category['name'])) for category in content.get('categories', ())]
+        except (OSError, RecursionError, *MALFORMED) as error:
             problems.add('malformed JSON', file.relative_to(root), f'{type(error).__name__}: {error}')
             continue
-        for number, name in names.items():
+        for number, name in names:
             if categories.setdefault(number, name) != name:
-                raise UserError(f'{file}: category {number} is {name!r}, but {categories[number]!r} in another file')
+                raise UserError(f'{file}: category {number} is {name!r}, but elsewhere {categories[number]!r}')
         images = _coco_images(root, split, file, folders, entries, problems)
         _coco_objects(root, file, images, objects, problems)
-        listed += images.values()
+        listed += {each.image: each for each in images.values()}.values()
+    for name, count in Counter(categories.values()).items():
+        if count > 1:
+            numbers = ', '.join(str(number) for number in sorted(categories) if categories[number] == name)
+            problems.add('categories of one name', name, f'ids {numbers}')
     used = {each.image for each in listed}
     for folder in sorted({image.parent for image in used}):
         for image in images_in(folder):
@@ -222,24 +241,26 @@ def _coco_files(root: pathlib.Path) -> list[tuple[str, pathlib.Path, list[pathli
 
 
 def _coco_images(root, split: str, file, folders, entries: list[Any], problems: Problems) -> dict[Any, Listed]:
-    """Image id -> the image, which has no objects yet."""
-    images = {}
+    """Image id -> the image, which has no objects yet; ids of the same file share it, and so its objects."""
+    images, of_file = {}, {}
     for entry in entries:
         try:
             number, name = int(entry['id']), str(entry['file_name'])
         except MALFORMED:
-            problems.add('malformed image entry', file.relative_to(root), json.dumps(entry)[:100])
+            problems.add('malformed image entry', file.relative_to(root), reprlib.repr(entry))
             continue
         if number in images:
             problems.add('image listed twice', name, f'id {number} in {file.relative_to(root)}')
             continue
         places = [folder / name for folder in folders]
-        image = next((place for place in places if place.is_file()), places[0])
+        image = next((place for place in places if os.path.isfile(place)), places[0])
         try:
             size = int(entry['height']), int(entry['width'])
         except MALFORMED:
             size = None
-        images[number] = Listed(split, image, size, [])
+        if image in of_file:
+            problems.add('image listed twice', _short(root, image), f'also as id {number} in {file.relative_to(root)}')
+        images[number] = of_file.setdefault(image, Listed(split, image, size, []))
     return images
 
 
@@ -247,17 +268,23 @@ def _coco_objects(root, file, images: dict[Any, Listed], objects: list[Any], pro
     """Gives the images their objects."""
     for entry in objects:
         try:
-            number, label = int(entry['image_id']), int(entry['category_id'])
-            x, y, width, height = (float(value) for value in entry['bbox'])
-            ignored = bool(entry.get('iscrowd', 0))
+            number = int(entry['image_id'])
         except MALFORMED:
-            problems.add('malformed object', file.relative_to(root), json.dumps(entry)[:100])
+            problems.add('object of an unknown image', file.relative_to(root), reprlib.repr(entry))
             continue
         if number not in images:
             told = f'annotation {entry.get("id")}, image {number}'
             problems.add('object of an unknown image', file.relative_to(root), told)
             continue
-        images[number].objects.append(Marked(label, (y, x, y + height, x + width), ignored))
+        label, box = None, None
+        try:
+            x, y, width, height = (float(value) for value in entry['bbox'])
+            box = (y, x, y + height, x + width)
+            label = int(entry['category_id'])
+        except MALFORMED:
+            problems.add('malformed object', file.relative_to(root), reprlib.repr(entry))
+        area = usable_area(entry.get('area', 0))
+        images[number].objects.append(Marked(label, box, bool(entry.get('iscrowd', 0)), area))
 
 
 def _root(path: str, name: str, wanted: str) -> pathlib.Path:
@@ -291,15 +318,16 @@ def _lines(file: pathlib.Path) -> list[str]:
 
 def _read(root, listed: list[Listed], splits, classes: dict[Any, str], image_size: int, problems: Problems) -> Read:
     """The images, and what is usable of their annotations; classes: the annotations' label -> name, in order."""
-    numbers = {label: index for index, label in enumerate(classes)}
+    names = tuple(dict.fromkeys(classes.values()))
+    numbers = {label: names.index(name) for label, name in classes.items()}
     images, annotated, official = [], [], {split: [] for split in splits}
     for each in _once(root, listed, problems):
         file = _short(root, each.image)
-        if not each.image.is_file():
+        if not os.path.isfile(each.image):  # pathlib's raises where a name is too long.
             problems.add('missing image', file)
             continue
         try:
-            image = pixels.decode(each.image.read_bytes(), 3)
+            image = _decode(each.image.read_bytes(), each.size)
         except (OSError, ValueError) as error:
             problems.add('unreadable image', file, str(error))
             continue
@@ -318,7 +346,7 @@ def _read(root, listed: list[Listed], splits, classes: dict[Any, str], image_siz
         if not official[split]:
             tell(str(root), problems)
             raise UserError(f'{root}: no image of the {split} split is usable; see the problems above')
-    without = [split for split, ids in official.items() if not any(len(annotated[i].boxes) for i in ids)]
+    without = [split for split, ids in official.items() if all(all(annotated[i].ignored) for i in ids)]
     if 'train' in without or 'train' not in official:
         tell(str(root), problems)
         raise UserError(f'{root}: the train split has no usable object; see the problems above')
@@ -328,10 +356,19 @@ def _read(root, listed: list[Listed], splits, classes: dict[Any, str], image_siz
     return Read(
         np.stack(images),
         pad(annotated),
-        tuple(classes.values()),
+        names,
         {split: np.array(ids, np.int32) for split, ids in official.items()},
         problems.found,
     )
+
+
+def _decode(encoded: bytes, size: tuple[int, int] | None) -> np.ndarray:
+    """The image upright; but as it is stored where the annotated size is of that, as the boxes are then too."""
+    if size is not None:
+        image = pixels.decode(encoded, 3, upright=False)
+        if image.shape[:2] == size:
+            return image
+    return pixels.decode(encoded, 3)
 
 
 def _once(root: pathlib.Path, listed: list[Listed], problems: Problems) -> list[Listed]:
@@ -351,14 +388,15 @@ def _annotated(file: str, objects: list[Marked], size: tuple[int, int], numbers,
     height, width = size
     boxes, classes, ignored = [], [], []
     for index, marked in enumerate(objects, 1):
-        what = f'object {index} ({marked.label})'
-        if marked.label not in numbers:
+        what, known = f'object {index} ({marked.label})', marked.label in numbers
+        if not known and marked.label is not None:
             problems.add('unknown class', file, what)
-            continue
-        ymin, xmin, ymax, xmax = marked.box
-        box = usable_box((ymin / height, xmin / width, ymax / height, xmax / width), problems, file, what)
-        if box is not None:
-            boxes.append(box)
-            classes.append(numbers[marked.label])
-            ignored.append(marked.ignored)
-    return Annotated(file, size, boxes, classes, ignored)
+        box = None
+        if marked.box is not None:
+            ymin, xmin, ymax, xmax = marked.box
+            box = usable_box((ymin / height, xmin / width, ymax / height, xmax / width), problems, file, what)
+        # It is there all the same: so it must not become background.
+        boxes.append(box or NOWHERE)
+        classes.append(numbers.get(marked.label, 0))
+        ignored.append(marked.ignored or not known or not box)
+    return Annotated(file, size, boxes, classes, ignored, [marked.area for marked in objects])

@@ -19,6 +19,8 @@ from jaxvision.data.objects import Objects
 from jaxvision.data.source import Source
 from jaxvision.errors import UserError
 
+FORMAT = 2  # To be raised when decoding, or what is kept of it, changes: then what was decoded before is not used.
+
 
 def cache_dir() -> pathlib.Path:
     """Where that folder is: $JAXVISION_CACHE, else ~/.cache/jaxvision."""

@@ -19,8 +19,10 @@ SCENES = {'train': 8000, 'validation': 1000, 'test': 1000}
 KINDS = ('localization', 'detection')
 SEED = 0
 DIGIT = (14, 32)  # Side in pixels to which the 8x8 bitmap is enlarged; the digit is a little smaller.
-CONTRAST = (0.5, 1.0)  # How much lighter than the background full ink is.
-GRADIENT = 0.3  # The background is at most this light; so the least contrast is never cut off at white.
+# How much lighter than the background full ink is. What passes white is cut off there, in a pixel or more of about half
+# of the digits; but as the background is no lighter than GRADIENT, the least contrast is never cut off but by noise.
+CONTRAST = (0.5, 1.0)
+GRADIENT = 0.3
 NOISE = 0.05
 FRAGMENTS = 6
 FRAGMENT = (5, 8)
@@ -90,7 +92,8 @@ def scene(kind: str, split: str, index: int) -> tuple[np.ndarray, np.ndarray, np
     chosen = draw.integers(len(labels), size=count)
     digits, boxes = _place_digits(draw, bitmaps[chosen])
     ink = np.zeros((SIZE, SIZE), np.float32)
-    for patch, top, left in digits + _place_fragments(draw, bitmaps, boxes):
+    others = np.delete(bitmaps, chosen, axis=0)  # A part of a digit that is in the scene could be told by its whole.
+    for patch, top, left in digits + _place_fragments(draw, others, boxes):
         spot = ink[top : top + len(patch), left : left + len(patch)]
         np.maximum(spot, draw.uniform(*CONTRAST) * patch, out=spot)
     image = _gradient(draw) + ink + NOISE * draw.standard_normal((SIZE, SIZE), np.float32)
@@ -138,7 +141,7 @@ def _place_digits(draw: np.random.Generator, bitmaps: np.ndarray):
 
 
 def _place_fragments(draw: np.random.Generator, bitmaps: np.ndarray, boxes):
-    """Up to 6 squares cut from other digits, around a pixel with ink: (patch, top, left) of each.
+    """Up to 6 squares cut from the given digits, around a pixel with ink: (patch, top, left) of each.
 
     They look like parts of digits, but touch no digit's box, in which a stroke too many could make another class of
     it. Where there is no such place, the fragment is left out.

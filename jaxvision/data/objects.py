@@ -5,6 +5,7 @@ that training sees, into which `pixels.letterbox` put the image (`pixels.unlette
 Of a square image the two are the same.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 
 MOST = 10  # Images with more objects than this are of one stratum.
 FEWEST = 10  # A stratum of counts has at least so many images.
+NOWHERE = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,11 @@ class Objects:
       boxes: float32 [n, slots, 4], on the canvas; zeros where not valid.
       classes: int32 [n, slots]; 0 where not valid.
       valid: bool [n, slots]; False is padding.
-      ignored: bool [n, slots], VOC's "difficult" and COCO's "crowd": not trained on, and neither a hit nor a miss in
-        evaluation. What is ignored is valid too.
+      ignored: bool [n, slots], VOC's "difficult", COCO's "crowd", and what is annotated in a way that is of no use:
+        not trained on, and neither a hit nor a miss in evaluation. What is ignored is valid too. Of an unknown class it
+        has class 0; without a usable box its box is zeros.
+      areas: float32 [n, slots], the object's own area, as of its outline, in pixels before any resize; 0 where none is
+        annotated: then it is the box's.
       sizes: int32 [n, 2], the image's own (height, width) in pixels, before any resize.
       names: of each image, for reports: its file, or its split and number.
     """
@@ -33,12 +38,13 @@ class Objects:
     classes: np.ndarray
     valid: np.ndarray
     ignored: np.ndarray
+    areas: np.ndarray
     sizes: np.ndarray
     names: tuple[str, ...]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All but the names."""
-        return {key: getattr(self, key) for key in ('boxes', 'classes', 'valid', 'ignored', 'sizes')}
+        return {key: getattr(self, key) for key in ('boxes', 'classes', 'valid', 'ignored', 'areas', 'sizes')}
 
 
 class Annotated(NamedTuple):
@@ -47,9 +53,10 @@ class Annotated(NamedTuple):
     Attributes:
       name: of the image.
       size: its own (height, width) in pixels.
-      boxes: [m, 4] in shares of that height and width.
+      boxes: [m, 4] in shares of that height and width; `NOWHERE` where there is an object, but no usable box.
       classes: [m].
       ignored: [m].
+      areas: [m] in pixels, 0 for none; or empty, if none is annotated.
     """
 
     name: str
@@ -57,6 +64,7 @@ class Annotated(NamedTuple):
     boxes: Sequence[Sequence[float]]
     classes: Sequence[int]
     ignored: Sequence[bool]
+    areas: Sequence[float] = ()
 
 
 def pad(images: Sequence[Annotated]) -> Objects:
@@ -67,15 +75,26 @@ def pad(images: Sequence[Annotated]) -> Objects:
     boxes = np.zeros((n, slots, 4), np.float32)
     classes = np.zeros((n, slots), np.int32)
     valid, ignored = np.zeros((n, slots), bool), np.zeros((n, slots), bool)
+    areas = np.zeros((n, slots), np.float32)
     sizes = np.array([image.size for image in images], np.int32)
     for index, image in enumerate(images):
         m = len(image.boxes)
         own = np.asarray(image.boxes, np.float32).reshape(m, 4)
-        boxes[index, :m] = pixels.letterbox_boxes(own, sizes[index])
+        boxes[index, :m] = np.where(own.any(axis=1, keepdims=True), pixels.letterbox_boxes(own, sizes[index]), NOWHERE)
         classes[index, :m] = image.classes
         ignored[index, :m] = image.ignored
+        areas[index, : len(image.areas)] = image.areas
         valid[index, :m] = True
-    return Objects(boxes, classes, valid, ignored, sizes, tuple(image.name for image in images))
+    return Objects(boxes, classes, valid, ignored, areas, sizes, tuple(image.name for image in images))
+
+
+def usable_area(value: object) -> float:
+    """An area as annotated, or 0 if it is none."""
+    try:
+        area = float(value)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return area if 0 < area < math.inf else 0.0
 
 
 def strata(objects: Objects, num_classes: int) -> np.ndarray:

@@ -6,13 +6,14 @@ import numpy as np
 PADDING = 114  # The grey around a letterboxed image: about the mean of natural images.
 
 
-def decode(encoded: bytes, channels: int, image_size: int = 0) -> np.ndarray:
+def decode(encoded: bytes, channels: int, image_size: int = 0, *, upright: bool = True) -> np.ndarray:
     """Decodes one image.
 
     Args:
       encoded: a JPEG, PNG, ... file's bytes.
       channels: 1 (grey) or 3 (RGB); other images are converted to it.
       image_size: resize to a square of this side; 0 keeps the size.
+      upright: turn the image as its EXIF orientation says; else its pixels are as they are stored.
 
     Returns:
       uint8 [height, width, channels].
@@ -21,6 +22,8 @@ def decode(encoded: bytes, channels: int, image_size: int = 0) -> np.ndarray:
       ValueError: the bytes are no image.
     """
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    if not upright:
+        flag |= cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag) if encoded else None
     if image is None:
         raise ValueError('not an image, or a broken one')
@@ -36,7 +39,7 @@ def letterbox(image: np.ndarray, size: int) -> np.ndarray:
     """Fits an image of any shape into a square: scaled by size / max(height, width), centred, grey around it.
 
     The grey is put around the image first and the square is resized then: so the image has exactly the place that
-    `letterbox_boxes` says, but for half a pixel of the image where an odd number of grey lines is shared out.
+    `letterbox_boxes` says. Of an odd number of grey lines the smaller half comes first.
 
     Args:
       image: uint8 [height, width, channels].
@@ -59,7 +62,8 @@ def letterbox(image: np.ndarray, size: int) -> np.ndarray:
 def letterbox_boxes(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Boxes in shares of the image -> in shares of the square that `letterbox` makes, of whatever size.
 
-    An axis of the image that is r times the longer one fills the share r of the square, (1 - r) / 2 from its edge.
+    An axis of the image that is r times the longer one fills the share r of the square, (1 - r) / 2 from its edge, but
+    for half a pixel of the image where an odd number of grey lines is shared out.
 
     Args:
       boxes: float [..., m, 4], [ymin, xmin, ymax, xmax].
@@ -68,18 +72,20 @@ def letterbox_boxes(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     Returns:
       float32 [..., m, 4]. All-zero boxes of padding are moved too: mask them.
     """
-    share = _shares(sizes)
-    return (np.asarray(boxes) * share + (1 - share) / 2).astype(np.float32)
+    share, start = _shares(sizes)
+    return (np.asarray(boxes) * share + start).astype(np.float32)
 
 
 def unletterbox_boxes(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """The inverse of `letterbox_boxes`; what lay on the grey comes out below 0 or above 1."""
-    share = _shares(sizes)
-    return ((np.asarray(boxes) - (1 - share) / 2) / share).astype(np.float32)
+    share, start = _shares(sizes)
+    return ((np.asarray(boxes) - start) / share).astype(np.float32)
 
 
-def _shares(sizes: np.ndarray) -> np.ndarray:
-    """float64 [..., 1, 4]: what height and width fill of the square, in the order of a box's sides."""
-    sizes = np.asarray(sizes, np.float64)
-    share = sizes / sizes.max(axis=-1, keepdims=True)
-    return np.concatenate([share, share], axis=-1)[..., None, :]
+def _shares(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """float64 [..., 1, 4] each, in the order of a box's sides: what the image fills of the square, and from where."""
+    sizes = np.asarray(sizes)
+    side = sizes.max(axis=-1, keepdims=True)
+    share, start = sizes / side, (side - sizes) // 2 / side
+    share, start = (np.concatenate([each, each], axis=-1)[..., None, :] for each in (share, start))
+    return share, start

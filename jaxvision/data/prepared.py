@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from jaxvision.data import cache
-from jaxvision.data.objects import Annotated, pad
+from jaxvision.data.objects import NOWHERE, Annotated, pad, usable_area
 from jaxvision.data.problems import Problems, usable_box
 from jaxvision.data.source import MEMORY_LIMIT, Source, finish, finish_objects
 from jaxvision.errors import UserError
@@ -32,7 +32,7 @@ def load(name: str, data_dir: str, image_size: int) -> Source:
         location = _prepare(dataset, data_dir)
     if location is None:
         raise UserError(_not_prepared(name, data_dir))
-    key = f'{dataset.replace("/", "-")}-{image_size or "as_is"}-{_stamp(location)}'
+    key = f'{dataset.replace("/", "-")}-{image_size or "as_is"}-{_stamp(location)}-{cache.FORMAT}'
     return cache.decoded(name, key, lambda: _decode(name, location, image_size))
 
 
@@ -216,7 +216,8 @@ def _decode_objects(name: str, builder, image_size: int) -> Source:
         first = len(images)
         for index in range(len(records)):
             record = records[index]
-            image = pixels.decode(record['image'], channels)
+            # Boxes are of the array as it was stored, whatever orientation a camera noted in it.
+            image = pixels.decode(record['image'], channels, upright=False)
             file = record.get('image/filename', b'').decode() or f'{split} {index}'
             annotated.append(_annotated(file, image.shape[:2], record['objects'], len(class_names), problems))
             if not image_size and image.shape[0] != image.shape[1]:
@@ -224,7 +225,7 @@ def _decode_objects(name: str, builder, image_size: int) -> Source:
                     f'dataset {name!r} has images that are not square; set data.image_size to letterbox them'
                 )
             _append(name, images, pixels.letterbox(image, image_size or len(image)))
-        if not any(len(image.boxes) for image in annotated[first:]):
+        if all(all(image.ignored) for image in annotated[first:]):
             # As the test part of COCO, whose annotations are secret: no number can come from it.
             problems.add('split without objects', split, f'{len(images) - first} images')
             del images[first:], annotated[first:]
@@ -239,13 +240,13 @@ def _annotated(file: str, size, objects: dict[str, Any], num_classes: int, probl
     boxes, classes, ignored = [], [], []
     flags = [objects[key] for key in ('is_difficult', 'is_crowd') if key in objects]
     for index, (box, label) in enumerate(zip(objects['bbox'], objects['label'], strict=True)):
-        what = f'object {index + 1}'
-        if not 0 <= label < num_classes:
+        what, known = f'object {index + 1}', 0 <= label < num_classes
+        if not known:
             problems.add('unknown class', file, f'{what}, class {label}')
-            continue
         usable = usable_box(box.tolist(), problems, file, what)
-        if usable is not None:
-            boxes.append(usable)
-            classes.append(int(label))
-            ignored.append(any(bool(flag[index]) for flag in flags))
-    return Annotated(file, size, boxes, classes, ignored)
+        # It is there all the same: so it must not become background.
+        boxes.append(usable or NOWHERE)
+        classes.append(int(label) if known else 0)
+        ignored.append(not known or not usable or any(bool(flag[index]) for flag in flags))
+    areas = [usable_area(area) for area in objects.get('area', ())]
+    return Annotated(file, size, boxes, classes, ignored, areas)

@@ -18,7 +18,6 @@ class ObjectBatch(NamedTuple):
       classes: int32 [batch, slots].
       valid: bool [batch, slots].
       ignored: bool [batch, slots].
-      sizes: int32 [batch, 2].
     """
 
     images: jax.Array
@@ -26,16 +25,15 @@ class ObjectBatch(NamedTuple):
     classes: jax.Array
     valid: jax.Array
     ignored: jax.Array
-    sizes: jax.Array
 
 
 def resident(source: Source) -> dict[str, np.ndarray]:
     """What goes to the device once: images uint8 [n, height, width, channel], labels int32 [n].
 
-    Of a set with objects also boxes, classes, valid, ignored and sizes, as in `objects.Objects`.
+    Of a set with objects also boxes, classes, valid and ignored, as in `objects.Objects`.
     """
-    objects = {} if source.objects is None else source.objects.arrays()
-    return {'images': source.images, 'labels': source.labels, **objects}
+    names = () if source.objects is None else ObjectBatch._fields[1:]
+    return {'images': source.images, 'labels': source.labels} | {name: getattr(source.objects, name) for name in names}
 
 
 def gather(data: dict[str, jax.Array], ids: jax.Array) -> tuple[jax.Array, jax.Array]:

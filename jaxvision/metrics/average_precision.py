@@ -39,13 +39,16 @@ class GroundTruth(NamedTuple):
     """The objects of n images, each padded to a number of slots.
 
     boxes float [n, slots, 4]; classes int [n, slots]; valid bool [n, slots], False is padding; ignored bool [n, slots]
-    (VOC's "difficult", COCO's "crowd": neither a hit nor a miss); sizes int [n, 2], (height, width) in pixels.
+    (VOC's "difficult", COCO's "crowd": neither a hit nor a miss); areas float [n, slots], the objects' own in pixels,
+    as of their outlines, by which COCO calls them small, medium or large: where it is 0, the box's; sizes int [n, 2],
+    (height, width) in pixels.
     """
 
     boxes: np.ndarray
     classes: np.ndarray
     valid: np.ndarray
     ignored: np.ndarray
+    areas: np.ndarray
     sizes: np.ndarray
 
 
@@ -103,9 +106,10 @@ def coco(detections: Detections, truth: GroundTruth, num_classes: int) -> dict:
 
     _check(detections, truth, num_classes)
     annotations, found = (_coco_records(side, truth.sizes) for side in (truth, detections))
-    for index, (record, crowd) in enumerate(zip(annotations, truth.ignored[truth.valid].tolist(), strict=True)):
+    marks = zip(annotations, truth.ignored[truth.valid].tolist(), truth.areas[truth.valid].tolist(), strict=True)
+    for index, (record, crowd, area) in enumerate(marks):
         # From 1: the tools take an id of 0 for "not matched".
-        record |= {'id': index + 1, 'iscrowd': int(crowd), 'area': record['bbox'][2] * record['bbox'][3]}
+        record |= {'id': index + 1, 'iscrowd': int(crowd), 'area': area or record['bbox'][2] * record['bbox'][3]}
     for record, score in zip(found, detections.scores[detections.valid].tolist(), strict=True):
         record['score'] = score
     dataset = {

@@ -83,7 +83,9 @@ class ObjectTask(Network):
         height, width, _ = self.shape
         boxes, classes, valid, ignored = objects
         matrix = self.views.matrix(key, height, width, strengths)
+        somewhere = valid & ~jnp.any(boxes, axis=-1)  # An object whose box was of no use: it may be in view or not.
         boxes, valid = augment.move(boxes, valid, matrix, height, width)
+        valid |= somewhere
         return augment.warp(image, matrix, GREY), (boxes, classes * valid, valid, ignored & valid)
 
     def _mosaics(self, images, objects, strengths, ids, key, step, axis_name):

@@ -6,6 +6,7 @@ import math
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxvision.data import sources
 from jaxvision.errors import UserError
@@ -45,6 +46,7 @@ def lists(root, **splits):
 
 
 CAT, DOG = ('cat', 1, 1, 4, 4), ('dog', 5, 3, 8, 8)
+NOWHERE = (0, 0, 0, 0)  # An object that is there, but without a usable box: so it is ignored.
 
 
 def coco(file, images, annotations, categories=((3, 'cat'), (7, 'dog'))):
@@ -175,7 +177,11 @@ def test_voc_class_file_gives_the_order_and_the_bounds(tmp_path):
     (tmp_path / 'classes.txt').write_text('dog\n\n cat \nbird\n')
     source = load('voc', tmp_path)
     assert source.class_names == ('dog', 'cat', 'bird')
-    assert {label for label, _, _ in objects_of(source, 'JPEGImages/a.png')} == {'cat', 'dog'}
+    name = 'JPEGImages/a.png'
+    seen = {label: box for label, box, ignored in objects_of(source, name) if not ignored}
+    assert seen == {'cat': (0, 0, 4, 4), 'dog': (2, 4, 8, 8)}
+    # The cow is no background: its place is ignored.
+    assert {box for _, box, ignored in objects_of(source, name) if ignored} == {(0, 0, 2, 2)}
     assert kinds(source) == [('unknown class', 'JPEGImages/a.png')]
     assert 'cow' in source.problems[0][2]
 
@@ -190,10 +196,10 @@ def test_voc_class_file_gives_the_order_and_the_bounds(tmp_path):
         (('nan', 1, 4, 4), 'box not finite'),
     ],
 )
-def test_voc_useless_box_is_skipped_and_the_image_kept(tmp_path, box, kind):
+def test_voc_useless_box_is_ignored_and_the_image_kept(tmp_path, box, kind):
     voc(tmp_path, 'a', [CAT, ('dog', *box)])
     source = load('voc', tmp_path)
-    assert objects_of(source, 'JPEGImages/a.png') == {('cat', (0, 0, 4, 4), False)}
+    assert objects_of(source, 'JPEGImages/a.png') == {('cat', (0, 0, 4, 4), False), ('dog', NOWHERE, True)}
     assert kinds(source) == [(kind, 'JPEGImages/a.png')]
     assert 'object 2 (dog)' in source.problems[0][2]
 
@@ -237,7 +243,11 @@ def test_voc_broken_files_are_reported_and_the_rest_is_read(tmp_path, capsys):
         ('unreadable image', 'JPEGImages/text.png'),
     ]
     assert source.objects.names == ('JPEGImages/good.png', 'JPEGImages/odd.png', 'JPEGImages/turned.png')
-    assert objects_of(source, 'JPEGImages/odd.png') == {('dog', (2, 4, 8, 8), False)}
+    assert objects_of(source, 'JPEGImages/odd.png') == {
+        ('cat', (0, 0, 2, 2), True),  # Without a name: of no known class.
+        ('dog', NOWHERE, True),
+        ('dog', (2, 4, 8, 8), False),
+    }
     err = capsys.readouterr().err
     assert err.count('voc_folder: the annotations have problems') == 1
     assert '2 x malformed XML: the image is skipped' in err and 'Annotations/cut.xml: malformed XML' in err
@@ -299,6 +309,39 @@ def test_other_shapes_are_letterboxed_or_refused(tmp_path):
     assert not source.problems
 
 
+def turned(file, pixels):
+    """Writes a JPEG that is to be shown turned right by 90 degrees, as cameras do."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(file, exif=exif, quality=100, subsampling=0)
+
+
+@pytest.mark.parametrize('annotated', ['as stored', 'as shown'])
+def test_boxes_are_of_the_pixels_whose_size_is_annotated(tmp_path, annotated):
+    """Half of the tools annotate what is shown, half what is stored."""
+    stored = np.full((16, 32, 3), 40, np.uint8)
+    stored[:8, :8] = 220  # Shown: in the upper right corner.
+    turned(tmp_path / 'JPEGImages' / 'a.jpg', stored)
+    size, box = ((16, 32), (1, 1, 8, 8)) if annotated == 'as stored' else ((32, 16), (9, 1, 16, 8))
+    xml(tmp_path / 'Annotations' / 'a.xml', [('cat', *box)], size=size)
+    source = load('voc', tmp_path, image_size=32)
+    assert source.objects.sizes.tolist() == [list(size)] and not source.problems
+    ymin, xmin, ymax, xmax = np.rint(source.objects.boxes[0, 0] * 32).astype(int)
+    assert source.images[0, ymin:ymax, xmin:xmax].min() > 200
+    rest = source.images[0].astype(int)
+    rest[ymin:ymax, xmin:xmax] = 0
+    assert rest.max() < 130
+
+
+def test_voc_images_of_one_stem_are_reported(tmp_path):
+    voc(tmp_path, 'a', [CAT])
+    picture(tmp_path / 'JPEGImages' / 'a.jpg', seed=1)
+    source = load('voc', tmp_path)
+    assert len(source.images) == 1
+    assert source.problems == (('images of one stem', 'JPEGImages/a.png', 'a.jpg is used'),)
+
+
 # COCO.
 
 
@@ -352,7 +395,7 @@ def test_coco_classes_are_in_the_order_of_their_ids_over_all_files(tmp_path):
     assert source.class_names == ('cat', 'dog', 'cow')
     assert source.objects.classes[:, 0].tolist() == [1, 0]
     coco(folder / 'instances_val.json', [(1, 'b.png')], [], [(9, 'bird')])
-    with pytest.raises(UserError, match="category 9 is 'bird', but 'dog'"):
+    with pytest.raises(UserError, match="category 9 is 'bird', but elsewhere 'dog'"):
         load('coco', tmp_path)
 
 
@@ -366,11 +409,11 @@ def test_coco_classes_are_in_the_order_of_their_ids_over_all_files(tmp_path):
         ([1, 1, 4, math.inf], 'box not finite'),
     ],
 )
-def test_coco_useless_box_is_skipped_and_the_image_kept(tmp_path, bbox, kind):
+def test_coco_useless_box_is_ignored_and_the_image_kept(tmp_path, bbox, kind):
     picture(tmp_path / 'images' / 'a.png')
     coco(tmp_path / 'annotations' / 'train.json', [(1, 'a.png')], [(1, 3, [0, 0, 4, 4]), (1, 7, bbox)])
     source = load('coco', tmp_path)
-    assert objects_of(source, 'images/a.png') == {('cat', (0, 0, 4, 4), False)}
+    assert objects_of(source, 'images/a.png') == {('cat', (0, 0, 4, 4), False), ('dog', NOWHERE, True)}
     assert kinds(source) == [(kind, 'images/a.png')]
 
 
@@ -400,15 +443,17 @@ def test_coco_broken_entries_are_reported_and_the_rest_is_read(tmp_path):
         ('box partly outside the image', 'images/b.png'),
         ('image listed twice', 'again.png'),
         *[('malformed image entry', name)] * 2,
-        *[('malformed object', name)] * 5,
+        *[('malformed object', name)] * 3,
         ('missing annotation', 'images/bare.png'),
         ('missing image', 'train/gone.png'),
-        ('object of an unknown image', name),
+        *[('object of an unknown image', name)] * 3,
         ('other size than the file', 'images/b.png'),
         ('unknown class', 'images/a.png'),
     ]
     assert source.objects.names == ('images/a.png', 'images/b.png')
-    assert objects_of(source, 'images/a.png') == {('cat', (0, 0, 4, 4), False)}
+    # What is malformed or of an unknown class is ignored, and has the first class.
+    ignored = [('cat', box, True) for box in ((0, 0, 4, 4), NOWHERE, NOWHERE, (0, 0, 1, 1))]
+    assert objects_of(source, 'images/a.png') == {('cat', (0, 0, 4, 4), False), *ignored}
     assert objects_of(source, 'images/b.png') == {('cat', (6, 6, 8, 8), False)}
 
 
@@ -421,6 +466,52 @@ def test_malformed_json_is_reported(tmp_path, text, capsys):
     with pytest.raises(UserError, match='no image of the train split is usable'):
         load('coco', tmp_path)
     assert 'instances_train.json: malformed JSON' in capsys.readouterr().err
+
+
+def test_json_nested_without_end_is_malformed(tmp_path, capsys):
+    picture(tmp_path / 'images' / 'a.png')
+    file = tmp_path / 'annotations' / 'instances_train.json'
+    coco(file, [(1, 'a.png')], [(1, 3, [0, 0, 4, 4])])
+    (file.parent / 'instances_val.json').write_text('[' * 100_000)
+    with pytest.raises(UserError, match='no image of the validation split is usable'):
+        load('coco', tmp_path)
+    assert 'instances_val.json: malformed JSON: RecursionError' in capsys.readouterr().err
+
+
+def test_a_name_that_no_file_can_have_is_a_missing_image(tmp_path):
+    picture(tmp_path / 'images' / 'a.png')
+    coco(tmp_path / 'annotations' / 'train.json', [(1, 'a.png'), (2, 'x' * 5000)], [(1, 3, [0, 0, 4, 4])])
+    assert [kind for kind, _ in kinds(load('coco', tmp_path))] == ['missing image']
+
+
+def test_ids_of_one_file_share_their_objects(tmp_path):
+    picture(tmp_path / 'images' / 'a.png')
+    file = tmp_path / 'annotations' / 'train.json'
+    coco(file, [(1, 'a.png'), (2, 'a.png')], [(1, 3, [0, 0, 4, 4]), (2, 7, [4, 0, 4, 4])])
+    source = load('coco', tmp_path)
+    assert source.objects.names == ('images/a.png',)
+    assert objects_of(source, 'images/a.png') == {('cat', (0, 0, 4, 4), False), ('dog', (0, 4, 4, 8), False)}
+    assert kinds(source) == [('image listed twice', 'images/a.png')]
+
+
+def test_categories_that_contradict_each_other(tmp_path):
+    picture(tmp_path / 'images' / 'a.png')
+    file, image, objects = tmp_path / 'annotations' / 'train.json', [(1, 'a.png')], [(1, 9, [0, 0, 4, 4])]
+    coco(file, image, objects, [(3, 'cat'), (5, 'dog'), (9, 'cat')])
+    source = load('coco', tmp_path)
+    assert source.class_names == ('cat', 'dog') and source.objects.classes.tolist() == [[0]]
+    assert source.problems == (('categories of one name', 'cat', 'ids 3, 9'),)
+    coco(file, image, objects, [(9, 'cat'), (9, 'dog')])
+    with pytest.raises(UserError, match="category 9 is 'dog', but elsewhere 'cat'"):
+        load('coco', tmp_path)
+
+
+def test_coco_area_is_that_of_the_outline_or_nothing(tmp_path):
+    picture(tmp_path / 'images' / 'a.png')
+    common = {'image_id': 1, 'category_id': 3, 'bbox': [0, 0, 4, 4]}
+    areas = [{'area': 7.5}, {}, {'area': 'wide'}, {'area': -1}]
+    coco(tmp_path / 'annotations' / 'train.json', [(1, 'a.png')], [{**common, **area} for area in areas])
+    assert load('coco', tmp_path).objects.areas.tolist() == [[7.5, 0, 0, 0]]
 
 
 def test_coco_files_that_are_not_clear_are_refused(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxvision.data.objects import Annotated, Objects, pad, strata
+from jaxvision.data.objects import NOWHERE, Annotated, Objects, pad, strata, usable_area
 from jaxvision.data.splits import make_splits
 
 FIXED = settings(max_examples=80, deadline=None, derandomize=True)
@@ -21,13 +21,21 @@ def counted(counts, classes=None):
         labels[:, 0] = classes
     n = len(counts)
     boxes = np.where(valid[..., None], np.float32([0.1, 0.1, 0.2, 0.2]), np.float32(0))
-    return Objects(boxes, labels, valid, np.zeros_like(valid), np.full((n, 2), 8, np.int32), ('',) * n)
+    return Objects(
+        boxes,
+        labels,
+        valid,
+        np.zeros_like(valid),
+        np.zeros(valid.shape, np.float32),
+        np.full((n, 2), 8, np.int32),
+        ('',) * n,
+    )
 
 
 def test_padding_is_zeros_and_not_valid():
     objects = pad(
         [
-            Annotated('a', (4, 4), [(0.1, 0.2, 0.3, 0.4), (0.5, 0.5, 1.0, 1.0)], [2, 1], [False, True]),
+            Annotated('a', (4, 4), [(0.1, 0.2, 0.3, 0.4), (0.5, 0.5, 1.0, 1.0)], [2, 1], [False, True], [0, 1.5]),
             Annotated('b', (6, 6), [], [], []),
             Annotated('c', (8, 8), [(0.0, 0.0, 0.5, 0.5)], [3], [False]),
         ]
@@ -38,12 +46,14 @@ def test_padding_is_zeros_and_not_valid():
         'classes': ('int32', (3, 2)),
         'valid': ('bool', (3, 2)),
         'ignored': ('bool', (3, 2)),
+        'areas': ('float32', (3, 2)),
         'sizes': ('int32', (3, 2)),
     }
     np.testing.assert_array_equal(objects.valid, [[True, True], [False, False], [True, False]])
     np.testing.assert_array_equal(objects.ignored, [[False, True], [False, False], [False, False]])
     np.testing.assert_array_equal(objects.classes, [[2, 1], [0, 0], [3, 0]])
     np.testing.assert_array_equal(objects.boxes[0], np.float32([[0.1, 0.2, 0.3, 0.4], [0.5, 0.5, 1, 1]]))
+    np.testing.assert_array_equal(objects.areas, [[0, 1.5], [0, 0], [0, 0]])
     assert not objects.boxes[~objects.valid].any()
     np.testing.assert_array_equal(objects.sizes, [[4, 4], [6, 6], [8, 8]])
 
@@ -52,6 +62,17 @@ def test_boxes_are_put_on_the_canvas():
     """Twice as wide as high: the image fills the middle half of the canvas, from a quarter to three quarters."""
     objects = pad([Annotated('a', (10, 20), [(0.0, 0.0, 1.0, 1.0), (0.5, 0.1, 1.0, 0.2)], [0, 0], [False] * 2)])
     np.testing.assert_allclose(objects.boxes[0], [[0.25, 0, 0.75, 1], [0.5, 0.1, 0.75, 0.2]], rtol=1e-6)
+
+
+def test_an_object_without_a_box_has_none_on_the_canvas_either():
+    objects = pad([Annotated('a', (10, 20), [NOWHERE, (0.0, 0.0, 1.0, 1.0)], [0, 0], [True, False])])
+    np.testing.assert_array_equal(objects.boxes[0], np.float32([[0, 0, 0, 0], [0.25, 0, 0.75, 1]]))
+
+
+@pytest.mark.parametrize('value', [None, 'wide', [], -1, 0, float('nan'), float('inf'), 10**400])
+def test_an_area_that_is_none_is_zero(value):
+    assert usable_area(value) == 0
+    assert usable_area('7.5') == usable_area(np.float32(7.5)) == 7.5
 
 
 def test_one_slot_where_all_is_empty():

@@ -1,4 +1,4 @@
-"""What is wrong with annotations is counted, named, and never more than clipped or skipped."""
+"""What is wrong with annotations is counted, named, and what is of no use is ignored or skipped."""
 
 import math
 
@@ -20,7 +20,7 @@ def some(count):
 
 def test_summary_counts_by_kind_and_names_by_file():
     lines = some(4).summary().splitlines()
-    assert sorted(lines[:2]) == ['2 x box inverted: the object is skipped', '2 x missing image: the image is skipped']
+    assert sorted(lines[:2]) == ['2 x box inverted: the object is ignored', '2 x missing image: the image is skipped']
     assert lines[2:] == [
         '  0.png: box inverted: object 0',
         '  1.png: missing image: object 1',
@@ -74,7 +74,7 @@ def test_unknown_kind_is_a_bug():
         ((-0.5, 0.1, 0.0, 0.3), 'box outside the image'),
     ],
 )
-def test_useless_box_is_skipped_and_reported(box, kind):
+def test_useless_box_is_none_and_reported(box, kind):
     problems = Problems()
     assert usable_box(box, problems, 'a.png', 'object 1') is None
     ((reported, file, detail),) = problems.found

@@ -32,13 +32,13 @@ def test_whole_range_maps_to_zero_and_one():
 def test_objects_are_gathered_with_their_images():
     source = sources.load('generated_objects', generated_shape=(16, 16, 3), generated_classes=4, generated_examples=20)
     data = jax.device_put(resident.resident(source))
-    assert set(data) == {'images', 'labels', 'boxes', 'classes', 'valid', 'ignored', 'sizes'}
+    assert set(data) == {'images', 'labels', 'boxes', 'classes', 'valid', 'ignored'}
     ids = np.array([3, 19, 3, 0], np.int32)
     batch = jax.jit(resident.gather_objects)(data, ids)
     assert batch.images.dtype == jnp.float32
     np.testing.assert_allclose(batch.images, source.images[ids] / 255, rtol=1e-7)
-    for name, array in source.objects.arrays().items():
-        gathered = getattr(batch, name)
+    for name in ('boxes', 'classes', 'valid', 'ignored'):
+        gathered, array = getattr(batch, name), getattr(source.objects, name)
         assert gathered.dtype == array.dtype
         np.testing.assert_array_equal(gathered, array[ids])
 

@@ -587,6 +587,8 @@ class TinyObjects(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             'label': tfds.features.ClassLabel(names=['cat', 'dog']),
             self.flag: tfds.features.Scalar(np.bool_),
         }
+        if self.flag == 'is_crowd':
+            objects['area'] = tfds.features.Scalar(np.int64)
         features = {
             'image': tfds.features.Image(shape=(None, None, 3)),
             'image/filename': tfds.features.Text(),
@@ -606,6 +608,8 @@ class TinyObjects(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             marked = [
                 {'bbox': tfds.features.BBox(*box), 'label': label, self.flag: flag} for box, label, flag in objects
             ]
+            if self.flag == 'is_crowd':
+                marked = [each | {'area': 3 + each['label']} for each in marked]
             yield index, {'image': png.tobytes(), 'image/filename': f'{split}{index}.png', 'objects': marked}
 
 
@@ -632,6 +636,8 @@ def test_prepared_objects(tmp_path, flag, monkeypatch, capsys):
     np.testing.assert_array_equal(objects.classes, [[1, 0], [0, 0], [1, 0], [0, 0]])
     np.testing.assert_array_equal(objects.ignored, [[False, True], *[[False, False]] * 3])
     np.testing.assert_array_equal(objects.boxes[objects.valid], np.float32([LEFT, RIGHT, RIGHT, LEFT]))
+    areas = [4, 3, 4, 3] if flag == 'is_crowd' else [0] * 4
+    np.testing.assert_array_equal(objects.areas[objects.valid], areas)
     np.testing.assert_array_equal(source.labels, [1, 2, 1, 0])  # At most one object counts: by class.
     assert {split: ids.tolist() for split, ids in source.official.items()} == {'train': [0, 1, 2], 'test': [3]}
     monkeypatch.setattr(prepared, '_decode', None)
@@ -669,6 +675,8 @@ def test_problems_of_prepared_objects_are_told_at_every_start(tmp_path, capsys):
     train = [(SQUARES[0], [(LEFT, 0, False), ((0.5, 0.5, 0.5, 0.7), 1, False)])]
     prepare_objects(tmp_path, parts={'train': train, 'test': [(SQUARES[1], [])]})
     first = sources.load('tiny_objects', data_dir=str(tmp_path))
+    np.testing.assert_array_equal(first.objects.ignored, [[False, True]])
+    assert first.objects.boxes[0, 1].tolist() == [0, 0, 0, 0]
     assert [problem[:2] for problem in first.problems] == [
         ('box without area', 'train0.png'),
         ('split without objects', 'test'),

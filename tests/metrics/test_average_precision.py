@@ -40,7 +40,9 @@ def random_case(seed: int, images: int = 3, k: int = 8, slots: int = 4) -> tuple
         valid=draw.random((images, k)) < draw.choice([0.0, 0.5, 1.0]),
     )
     ignored = valid & (draw.random((images, slots)) < draw.choice([0.0, 0.3]))
-    return detections, GroundTruth((truth_boxes / 16).astype(np.float32), labels, valid, ignored, sizes)
+    # Areas of outlines, on and about COCO's bounds of small and large; of some objects none is known.
+    areas = draw.choice([0, 0, 1, 1023.5, 1024, 5000, 9216, 9217], (images, slots))
+    return detections, GroundTruth((truth_boxes / 16).astype(np.float32), labels, valid, ignored, areas, sizes)
 
 
 def pycocotools(detections: Detections, truth: GroundTruth, num_classes: int) -> COCOeval:
@@ -56,7 +58,8 @@ def pycocotools(detections: Detections, truth: GroundTruth, num_classes: int) ->
             if truth.valid[image, slot]:
                 box = bbox(truth.boxes[image, slot])
                 label, crowd = int(truth.classes[image, slot]), int(truth.ignored[image, slot])
-                record = {'image_id': image, 'category_id': label, 'bbox': box, 'area': box[2] * box[3]}
+                area = float(truth.areas[image, slot]) or box[2] * box[3]
+                record = {'image_id': image, 'category_id': label, 'bbox': box, 'area': area}
                 annotations.append({**record, 'id': len(annotations) + 1, 'iscrowd': crowd})
         for place in range(detections.classes.shape[1]):
             if detections.valid[image, place]:
@@ -128,7 +131,8 @@ def padded(boxes, classes, ignored=None) -> GroundTruth:
     """Ground truth from lists: a list an image, of boxes in pixels of 100 x 100."""
     boxes = np.asarray(boxes, np.float64) / 100
     ignored = np.zeros(boxes.shape[:2], bool) if ignored is None else np.asarray(ignored)
-    return GroundTruth(boxes, np.asarray(classes), np.ones(ignored.shape, bool), ignored, np.full((len(boxes), 2), 100))
+    sizes = np.full((len(boxes), 2), 100)
+    return GroundTruth(boxes, np.asarray(classes), np.ones(ignored.shape, bool), ignored, 0 * ignored, sizes)
 
 
 def found(boxes, scores, classes) -> Detections:

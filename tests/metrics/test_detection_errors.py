@@ -25,6 +25,7 @@ def scene(objects, boxes):
         classes=np.array([[label for _, label, _ in objects]], int),
         valid=np.ones((1, len(objects)), bool),
         ignored=np.array([[aside for _, _, aside in objects]], bool),
+        areas=np.zeros((1, len(objects))),
         sizes=np.array([[100, 100]]),
     )
     detections = Detections(
@@ -110,6 +111,7 @@ def test_every_box_and_object_counts_once(seed):
         draw.integers(0, 2, (n, slots)),
         valid,
         valid & (draw.random((n, slots)) < 0.2),
+        np.zeros((n, slots)),
         np.full((n, 2), 80),
     )
     detections = Detections(boxes(k), draw.random((n, k)), draw.integers(0, 2, (n, k)), draw.random((n, k)) < 0.8)

@@ -73,6 +73,15 @@ def test_clean_is_the_data(scenes):
     np.testing.assert_array_equal(targets.counted, data['valid'][IDS] & ~data['ignored'][IDS])
 
 
+def test_an_object_without_a_box_is_still_there_after_a_move(scenes, key):
+    """So an image that has no other does not become an empty one."""
+    context = with_ignored(scenes, 5)
+    boxes = np.array(context['data']['boxes'])
+    boxes[5, 0] = 0
+    got = examples_of(MIRRORED, with_data(context, boxes=boxes), IDS, key, 0).targets
+    assert got.valid[5, 0] and got.ignored[5, 0] and not got.boxes[5, 0].any()
+
+
 def test_without_augmentation_a_step_sees_the_data(scenes, key):
     got, clean = examples_of(PLAIN, scenes, IDS, key, 0), jax.jit(PLAIN.clean)(scenes, IDS)
     for one, other in zip(jax.tree.leaves(got._replace(teacher=None)), jax.tree.leaves(clean), strict=True):

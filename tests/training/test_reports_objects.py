@@ -93,7 +93,12 @@ def detected(count: int = 40) -> dict[str, np.ndarray]:
     sizes = np.where(np.arange(count)[:, None] % 2, (32, 32), (300, 400))
     said = {'boxes': np.clip(boxes, 0, 1), 'scores': scores, 'classes': classes, 'valid': valid}
     true = {'true_boxes': truth, 'true_classes': scene['classes'], 'true_valid': scene['valid']}
-    true |= {'true_ignored': np.zeros_like(scene['valid']), 'true_sizes': sizes, 'ids': np.arange(count)}
+    true |= {
+        'true_ignored': np.zeros_like(scene['valid']),
+        'true_sizes': sizes,
+        'true_areas': np.zeros(scene['valid'].shape),
+        'ids': np.arange(count),
+    }
     return {f'test_{name}': value for name, value in (said | true).items()} | {'test_images': scene['images'][:30]}
 
 

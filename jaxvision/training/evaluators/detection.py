@@ -48,7 +48,12 @@ class Detection:
 
         said = metrics.Detections(restored(outputs.boxes), outputs.scores, outputs.classes, outputs.valid)
         truth = metrics.GroundTruth(
-            restored(objects.boxes[ids]), objects.classes[ids], objects.valid[ids], objects.ignored[ids], sizes
+            restored(objects.boxes[ids]),
+            objects.classes[ids],
+            objects.valid[ids],
+            objects.ignored[ids],
+            objects.areas[ids],
+            sizes,
         )
         return said, truth
 
@@ -64,7 +69,9 @@ class Detection:
             if name in intervals:
                 summary[name]['ci95'] = _reflected(figures[name], intervals[name])
         low, high = summary['mAP']['ci95']
-        summary['error'] = {'value': 1 - summary['mAP']['value'], 'ci95': [1 - high, 1 - low]}
+        # A split without objects has an mAP of -1: then nothing was found.
+        value = max(summary['mAP']['value'], 0.0)
+        summary['error'] = {'value': 1 - value, 'ci95': [1 - max(high, 0.0), 1 - max(low, 0.0)]}
         for kind, name in (('area', 'voc_AP50'), ('11_point', 'voc_AP50_11_point')):
             precision = metrics.voc_average_precision(said, truth, classes, kind=kind)
             summary[name] = {'value': _number(_mean_of_defined(precision))}
