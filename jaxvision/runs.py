@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +113,14 @@ class Run:
 
     def initial(self) -> state.State:
         """The state before the first step, replicated."""
+        return self.parallel.create(*self._creation())
+
+    def like(self) -> state.State:
+        """The shapes, types and places of such a state; nothing is compiled or computed."""
+        place = functools.partial(jax.ShapeDtypeStruct, sharding=self.parallel.replicated)
+        return jax.tree.map(lambda leaf: place(leaf.shape, leaf.dtype), jax.eval_shape(*self._creation()))
+
+    def _creation(self) -> tuple[Callable[[jax.Array], state.State], jax.Array]:
         constants = {
             **resident.pixel_statistics(self.source, self.splits.train),
             'temperature': np.float32(self.settings.model.temperature),
@@ -121,7 +130,7 @@ class Run:
             averaged = self.settings.optim.ema > 0
             return state.create(self.task, self.optimizer, key, {'strengths': self.strengths()}, constants, averaged)
 
-        return self.parallel.create(create, rng.key(self.settings.seed, 'init'))
+        return create, rng.key(self.settings.seed, 'init')
 
 
 @functools.lru_cache(maxsize=2)
@@ -415,7 +424,7 @@ def restore(run: Run, workdir: Workdir, at: str = 'last') -> state.State:
     with Checkpoints(workdir, run.rank) as checkpoints:
         if wanted not in checkpoints.steps:
             raise UserError(f'{workdir} has no checkpoint of step {wanted}')
-        return jax.device_get(checkpoints.restore(wanted, run.initial())[0])
+        return jax.device_get(checkpoints.restore(wanted, run.like())[0])
 
 
 def outputs(run: Run, *members: tuple[Task, Variables]) -> dict[str, Any]:

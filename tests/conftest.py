@@ -37,19 +37,20 @@ def cache(tmp_path_factory):
 def launch():
     """Runs a launch/ command as a user would; returns the finished process with its text."""
 
-    def start(script: str, *args: str, devices: int = 1, optimised: bool = True) -> subprocess.CompletedProcess:
+    def start(script: str, *args: str, devices: int = 1) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, str(ROOT / 'launch' / script), *args],
             capture_output=True,
             text=True,
             timeout=300,
             cwd=ROOT,
-            env=child_environment(devices, optimised),
+            env=child_environment(devices),
         )
 
     return start
 
 
-def child_environment(devices: int = 1, optimised: bool = True) -> dict[str, str]:
-    flags = [f'--xla_force_host_platform_device_count={devices}', *(() if optimised else QUICK_TO_COMPILE)]
+def child_environment(devices: int = 1) -> dict[str, str]:
+    """Of a command as a user would run it, but for programs that compile quickly and run slowly."""
+    flags = (f'--xla_force_host_platform_device_count={devices}', *QUICK_TO_COMPILE)
     return {**os.environ, 'XLA_FLAGS': ' '.join(flags)}

@@ -1,6 +1,5 @@
 """A user's mistake costs one clear line and a non-zero exit, never a stack of frames."""
 
-import functools
 import json
 import os
 import signal
@@ -26,12 +25,6 @@ SMALL = (
     '--config.model.filters=(4,)',
     '--config.train.epochs=0.5',
 )
-
-
-@pytest.fixture
-def launch(launch):
-    """As a user would, but for programs that compile quickly and run slowly: nothing here runs for long."""
-    return functools.partial(launch, optimised=False)
 
 
 def fails(result: subprocess.CompletedProcess, *words: str) -> str:

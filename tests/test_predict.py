@@ -468,7 +468,7 @@ def test_the_command(localizer, launch, tmp_path):
         Image.fromarray(image).save(tmp_path / 'in' / name)
     (tmp_path / 'in' / 'broken.jpg').write_text('no image')
     flags = [f'--workdir={workdir}', f'--output={tmp_path}/out']
-    done = launch('predict.py', flags[0], f'{tmp_path}/in', flags[1], f'{tmp_path}/none.png', optimised=False)
+    done = launch('predict.py', flags[0], f'{tmp_path}/in', flags[1], f'{tmp_path}/none.png')
     assert done.returncode == 1, done.stderr
     told = done.stderr.splitlines()
     assert [line.split(': ')[0] for line in told] == [f'{tmp_path}/in/broken.jpg', f'{tmp_path}/none.png']
@@ -489,7 +489,7 @@ def test_the_command(localizer, launch, tmp_path):
 
 def test_without_broken_files_it_succeeds_and_writes_into_the_workdir(classifier, launch, tmp_path):
     Image.fromarray(CORNERS).save(tmp_path / 'a.png')
-    done = launch('predict.py', f'{tmp_path}/a.png', f'--workdir={classifier[0]}', '--checkpoint=best', optimised=False)
+    done = launch('predict.py', f'{tmp_path}/a.png', f'--workdir={classifier[0]}', '--checkpoint=best')
     assert (done.returncode, done.stderr) == (0, '')
     assert json.loads(done.stdout)['file'] == f'{tmp_path}/a.png'
     assert {path.name for path in (classifier[0] / 'predictions').iterdir()} == {'a.png', 'predictions.jsonl'}

@@ -21,6 +21,11 @@ class DetectionErrors(NamedTuple):
     missed: np.ndarray
     counts: dict[str, int]
 
+    @property
+    def by_image(self) -> np.ndarray:
+        """How many errors and missed objects there are in each image, int [n]."""
+        return np.sum(self.kinds > KINDS.index('correct'), axis=1) + np.sum(self.missed, axis=1)
+
 
 def error_kinds(
     detections: Detections, truth: GroundTruth, *, score: float = 0.5, iou: float = 0.5, background: float = 0.1

@@ -120,6 +120,8 @@ def test_every_box_and_object_counts_once(seed):
     table = metrics.matches(detections._replace(valid=shown), truth, 2, [0.5])
     assert errors.counts['correct'] == sum(found.hits.sum() for found in table)
     np.testing.assert_array_equal(errors.kinds[~shown], 0)
+    wrong = sum(count for kind, count in errors.counts.items() if kind != 'correct')
+    assert errors.by_image.shape == (n,) and errors.by_image.sum() == wrong
     assert (errors.kinds == 0).sum() == (~shown).sum() + sum(found.ignored.sum() for found in table)
     counted = truth.valid & ~truth.ignored
     assert not errors.missed[~counted].any()

@@ -14,6 +14,7 @@ from jaxvision.tasks.detect import Detected
 from jaxvision.tasks.localize import Localized
 from jaxvision.training import evaluation
 from jaxvision.training.evaluators.detection import Detection
+from jaxvision.training.evaluators.evaluator import FIRST, WORST, shown
 from jaxvision.training.evaluators.localization import Localization
 
 NAMES = ('cat', 'dog', 'bird')  # Of which the last is nowhere.
@@ -264,6 +265,17 @@ def test_a_row_of_the_table_the_records_and_no_temperature(evaluator, said):
     assert any(cell.startswith('100.0 [') for cell in columns.values())
     records = evaluator.records({'validation': said, 'test': said}, Splits(ids, ids, ids))
     assert all(isinstance(array, np.ndarray) and array.dtype != object for array in records.values())
-    assert len(records['test_ids']) == len(records['test_images']) == len(ids)
+    assert len(records['test_ids']) == len(ids)
+    np.testing.assert_array_equal(records['test_images'], evaluator.source.images[ids[records['test_shown']]])
     with pytest.raises(UserError, match='--temperature is 2.0'):
         evaluator.examine(said, ids, 2.0)
+
+
+def test_the_first_and_the_worst_images_are_shown():
+    badness = np.zeros(200)
+    badness[[3, 50, 199]] = [1, 2, 3]
+    assert shown(badness).tolist() == [*range(FIRST), 50, 199]
+    badness[100:180] = np.arange(80) + 4
+    assert shown(badness).tolist() == [*range(FIRST), *range(180 - WORST, 180)]
+    assert shown(np.array([0, 1])).tolist() == [0, 1]
+    assert shown(np.zeros(0)).tolist() == []

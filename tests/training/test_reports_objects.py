@@ -68,6 +68,11 @@ def scenes(count: int, side: int = 32) -> dict[str, np.ndarray]:
     return {'images': images, 'boxes': boxes, 'classes': classes, 'valid': valid}
 
 
+def kept(scene) -> dict[str, np.ndarray]:
+    rows = np.array([*range(20), *range(25, 35)])
+    return {'test_shown': rows, 'test_images': scene['images'][rows]}
+
+
 def localized(count: int = 40) -> dict[str, np.ndarray]:
     """Arrays of the test split with every kind of mistake."""
     scene, draw = scenes(count), np.random.default_rng(1)
@@ -79,7 +84,7 @@ def localized(count: int = 40) -> dict[str, np.ndarray]:
     logits = 4 * np.eye(3)[labels] + draw.normal(0, 1.5, (count, 3))
     arrays = {'class_logits': logits, 'boxes': boxes, 'objectness': objectness, 'loss': np.ones(count)}
     arrays |= {'labels': labels, 'true_boxes': truth, 'present': present, 'ids': np.arange(count)}
-    return {f'test_{name}': value for name, value in arrays.items()} | {'test_images': scene['images'][:30]}
+    return {f'test_{name}': value for name, value in arrays.items()} | kept(scene)
 
 
 def detected(count: int = 40) -> dict[str, np.ndarray]:
@@ -99,7 +104,7 @@ def detected(count: int = 40) -> dict[str, np.ndarray]:
         'true_areas': np.zeros(scene['valid'].shape),
         'ids': np.arange(count),
     }
-    return {f'test_{name}': value for name, value in (said | true).items()} | {'test_images': scene['images'][:30]}
+    return {f'test_{name}': value for name, value in (said | true).items()} | kept(scene)
 
 
 def records(task: str, distilled: bool = False) -> dict[str, Any]:

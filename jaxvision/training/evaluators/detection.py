@@ -11,9 +11,9 @@ from jaxvision.data import pixels
 from jaxvision.data.source import Source
 from jaxvision.data.splits import Splits
 from jaxvision.training import evaluation
+from jaxvision.training.evaluators.evaluator import shown
 from jaxvision.training.evaluators.localization import refuse_temperature
 
-SHOWN = 48  # Test images that are kept for the report.
 RESAMPLES = 500
 
 
@@ -86,12 +86,16 @@ class Detection:
         return {}
 
     def records(self, outputs: dict[str, Any], splits: Splits) -> dict[str, np.ndarray]:
-        """Detections and truth of test, as shares of the images as they were, and the first images on their canvas."""
+        """Detections and truth of test, as shares of the images as they were.
+
+        And some images on their canvas: `test_shown` says which.
+        """
         ids = splits.test
         said, truth = self.sides(outputs['test'], ids)
         arrays = {f'test_{name}': value for name, value in said._asdict().items()}
         arrays |= {f'test_true_{name}': value for name, value in truth._asdict().items()}
-        return {**arrays, 'test_ids': ids, 'test_images': self.source.images[ids[:SHOWN]]}
+        rows = shown(metrics.error_kinds(said, truth).by_image)
+        return {**arrays, 'test_ids': ids, 'test_shown': rows, 'test_images': self.source.images[ids[rows]]}
 
     def examine(self, outputs: Any, ids: np.ndarray, temperature: float) -> dict[str, Any]:
         refuse_temperature(temperature)

@@ -6,6 +6,18 @@ import numpy as np
 
 from jaxvision.data.splits import Splits
 
+FIRST, WORST = 18, 24  # Test images that are kept for the report: as they come, and those with the most wrong.
+
+
+def shown(badness: np.ndarray) -> np.ndarray:
+    """Which images are kept for the report, int [k]: the first ones, and the worst of those that are bad at all.
+
+    Args:
+      badness: float or int [n]; 0 where nothing is wrong.
+    """
+    worst = np.argsort(-badness, kind='stable')[:WORST]
+    return np.union1d(np.arange(min(FIRST, len(badness))), worst[badness[worst] > 0])
+
 
 class Evaluator(Protocol):
     """Knows the truth of a dataset. `outputs` are what `evaluation.collect` returns for `ids`, int [n]."""

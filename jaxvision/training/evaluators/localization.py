@@ -10,9 +10,9 @@ from jaxvision.data.source import Source
 from jaxvision.data.splits import Splits
 from jaxvision.errors import UserError
 from jaxvision.training import evaluation
+from jaxvision.training.evaluators.evaluator import shown
 
 SHARES = ('detection_accuracy', 'class_accuracy', 'objectness_accuracy', 'empty_accuracy')
-SHOWN = 48  # Test images that are kept for the report.
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Localization:
         return {}
 
     def records(self, outputs: dict[str, Any], splits: Splits) -> dict[str, np.ndarray]:
-        """Outputs and truth of validation and test, and the first test images."""
+        """Outputs and truth of validation and test; and some test images: `test_shown` says which."""
         arrays = {}
         for name in ('validation', 'test'):
             said, ids = self.judged(outputs[name], getattr(splits, name))
@@ -89,8 +89,9 @@ class Localization:
             arrays |= {f'{name}_{key}': value for key, value in said._asdict().items()}
             truth = {'labels': labels, 'true_boxes': boxes, 'present': present, 'ids': ids}
             arrays |= {f'{name}_{key}': value for key, value in truth.items()}
-        arrays['test_images'] = self.source.images[arrays['test_ids'][:SHOWN]]
-        return arrays
+        right = self.found(outputs['test'], splits.test)['detection_accuracy']
+        rows = shown(np.where(right, 0.0, 1 + arrays['test_loss']))
+        return {**arrays, 'test_shown': rows, 'test_images': self.source.images[arrays['test_ids'][rows]]}
 
     def examine(self, outputs: Any, ids: np.ndarray, temperature: float) -> dict[str, Any]:
         """Its metrics, and the class accuracy and mean IoU of each class."""

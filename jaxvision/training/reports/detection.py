@@ -197,29 +197,27 @@ def _seen(records: Records) -> str:
 
 
 def _images(records: Records) -> str:
-    said, truth = said_and_true(records)
-    images = records.predictions['test_images']
-    judged = metrics.error_kinds(said, truth, score=SCORE)
-    wrong = np.sum(judged.kinds > metrics.KINDS.index('correct'), axis=1) + np.sum(judged.missed, axis=1)
-    wrong = wrong[: len(images)]
-    others = [row for row in np.argsort(-wrong, kind='stable') if row >= SHOWN and wrong[row]][:SHOWN]
+    judged = metrics.error_kinds(*said_and_true(records), score=SCORE)
+    first = [row for row in records.images if row < SHOWN]
+    wrong = [row for row in records.images if row >= SHOWN and judged.by_image[row]]
+    worst = sorted(wrong, key=lambda row: -judged.by_image[row])[:SHOWN]
     key = ''.join(
         f'<span>{pieces.dot(plots.KIND_COLORS[kind])}{kind}</span>' for kind in (*metrics.KINDS[1:], 'missed')
     )
-    parts = [f'<p class="key">{key}</p>', _pictures(records, range(len(images[:SHOWN])), judged)]
+    parts = [f'<p class="key">{key}</p>', _pictures(records, first, judged)]
     parts.append(
-        f'<p class="caption">The first {len(images[:SHOWN])} images of the test split, with the detections of at least '
+        f'<p class="caption">The first {len(first)} images of the test split, with the detections of at least '
         f'{SCORE}: the colour says what became of each. Dashed are the objects that were missed.</p>'
     )
-    if others:
-        parts.append(f'<h3>The most errors among the other {len(images) - SHOWN} images that were kept</h3>')
-        parts.append(_pictures(records, others, judged))
+    if worst:
+        parts.append('<h3>The most errors in an image</h3>')
+        parts.append(_pictures(records, worst, judged))
     return ''.join(parts)
 
 
-def _pictures(records: Records, rows: Sequence[int] | range, judged: metrics.DetectionErrors) -> str:
+def _pictures(records: Records, rows: Sequence[int], judged: metrics.DetectionErrors) -> str:
     said, truth = said_and_true(records)
-    images = records.predictions['test_images']
+    images = records.images
     names = records.class_names(max(int(said.classes.max(initial=0)), int(truth.classes.max(initial=0))) + 1)
     figures = []
     for row in rows:

@@ -195,24 +195,21 @@ def _by_class(records: Records) -> str:
 
 
 def _images(records: Records) -> str:
-    judged, images = judge(records), records.predictions['test_images']
-    return _key() + _pictures(records, judged, images, np.arange(len(images[:SHOWN])))
+    return _key() + _pictures(records, judge(records), [row for row in records.images if row < SHOWN])
 
 
 def _mistakes(records: Records) -> str:
-    judged, images = judge(records), records.predictions['test_images']
+    judged = judge(records)
     wrong = ~np.isin(judged.kinds, KINDS[:2])
     if not wrong.any():
         return '<p>No image of the test split was judged wrongly.</p>'
-    kept = np.flatnonzero(wrong[: len(images)])
-    if not len(kept):
-        return f'<p>None of the {wrong.sum():,} mistakes is among the {len(images)} test images that were kept.</p>'
+    kept = np.array([row for row in records.images if wrong[row]])
     worst = kept[np.argsort(-_badness(judged)[kept], kind='stable')][:MISTAKES]
     return (
         _key()
-        + _pictures(records, judged, images, worst)
-        + f'<p class="caption">The {len(worst)} worst of {wrong.sum():,} mistakes on the test split, as far as they '
-        f'are among the {len(images)} test images that were kept. Some may be wrong annotations.</p>'
+        + _pictures(records, judged, worst.tolist())
+        + f'<p class="caption">{len(worst)} of {wrong.sum():,} mistakes on the test split, the worst ones first. Some '
+        'may be wrong annotations.</p>'
     )
 
 
@@ -231,9 +228,9 @@ def _key() -> str:
     return f'<p class="key">{"".join(f"<span>{pieces.dot(color)}{text}</span>" for color, text in named)}</p>'
 
 
-def _pictures(records: Records, judged: Judged, images: np.ndarray, rows: Sequence[int] | np.ndarray) -> str:
+def _pictures(records: Records, judged: Judged, rows: Sequence[int]) -> str:
     """Test images with their true and their predicted box; the latter only where an object is said to be there."""
-    names = records.class_names(records.predictions['test_class_logits'].shape[1])
+    names, images = records.class_names(records.predictions['test_class_logits'].shape[1]), records.images
     figures = []
     for row in rows:
         kind, objectness = str(judged.kinds[row]), pieces.probability(judged.objectness[row])

@@ -51,6 +51,11 @@ class Records:
         return (np.array([step for step, _ in pairs]), np.array([value for _, value in pairs])) if pairs else None
 
     @property
+    def images(self) -> dict[int, np.ndarray]:
+        """The test images that were kept: row of the split -> pixels, in order."""
+        return dict(zip(self.predictions['test_shown'].tolist(), self.predictions['test_images'], strict=True))
+
+    @property
     def test(self) -> Mapping[str, Any]:
         """What result.json says of the test split, at the last step."""
         return self.result.get('splits', {}).get('test', {})

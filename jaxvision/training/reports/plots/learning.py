@@ -85,7 +85,7 @@ def curves(
     from matplotlib import ticker
 
     figure = blank(width, height)
-    axes = frame(figure, left=46, top=26, right=12, bottom=40)
+    axes = frame(figure, left=52, top=26, right=12, bottom=40)
     for name, (steps, values) in series.items():
         color = COLORS.get(name, INK)
         axes.plot(steps, values, color=color, label=name, marker='o' if len(steps) == 1 else None, markersize=3)
