@@ -284,11 +284,14 @@ def read(path: str | os.PathLike) -> np.ndarray:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith('I'):  # 16 bits; Pillow would cut off what is above 255.
+    if image.mode.startswith('I'):  # 16 or 32 bits; Pillow would cut off what is above 255.
         values = np.asarray(image)
         if values.min() < 0 or values.max() >= 2**16:
             raise ValueError('its pixels have more than 16 bits')
-        image = Image.fromarray((values // 256).astype(np.uint8))
+        # 32 bits may hold 8; 16 bits are 16.
+        image = Image.fromarray(
+            (values if image.mode == 'I' and values.max() < 256 else values // 256).astype(np.uint8)
+        )
     if image.mode == 'F':
         raise ValueError('its pixels are fractions of unknown range')
     if 'transparency' in image.info or image.mode in ('LA', 'La', 'PA', 'RGBA', 'RGBa'):

@@ -338,6 +338,31 @@ def test_sixteen_bits(tmp_path):
         predictions.read(tmp_path / 'fractions.tif')
 
 
+def test_what_is_transparent_is_white_in_training_too(tmp_path):
+    draw = np.random.default_rng(0)
+    rgba = draw.integers(0, 256, (5, 7, 4), dtype=np.uint8)
+    rgba[0, 0] = 0, 0, 0, 0
+    grey = Image.fromarray(rgba).convert('LA')
+    palette = Image.fromarray(np.arange(35, dtype=np.uint8).reshape(5, 7) % 4).convert('P')
+    palette.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255])
+    palette.info['transparency'] = 0
+    for name, image in {'rgba.png': Image.fromarray(rgba), 'grey.png': grey, 'palette.png': palette}.items():
+        image.save(tmp_path / name)
+        shown = predictions.read(tmp_path / name)
+        assert shown[0, 0].tolist() == [255, 255, 255], name
+        for channels in (1, 3):
+            decoded = pixels.decode((tmp_path / name).read_bytes(), channels)
+            expected = shown if channels == 3 else shown @ [0.299, 0.587, 0.114]
+            np.testing.assert_allclose(decoded.squeeze(), expected, atol=2, err_msg=name)
+    Image.fromarray(rgba).save(tmp_path / 'rgba.webp', lossless=True)
+    assert close(pixels.decode((tmp_path / 'rgba.webp').read_bytes(), 3), predictions.read(tmp_path / 'rgba.webp'), 2)
+
+
+def test_whole_numbers_of_32_bits_may_be_8(tmp_path):
+    Image.fromarray(np.array([[0, 200]], np.int32)).save(tmp_path / 'a.tif')
+    assert predictions.read(tmp_path / 'a.tif')[0, :, 0].tolist() == [0, 200]
+
+
 @pytest.mark.parametrize('orientation', range(1, 9))
 def test_exif_orientation(tmp_path, orientation):
     turned = {

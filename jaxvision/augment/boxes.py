@@ -45,8 +45,8 @@ def move(
       height, width: of the input image in pixels.
       size: (height, width) of the output image; the input's by default.
       view: the part of the output where the image shows, as a box; boxes are clipped to it.
-      keep: a box is dropped if less than this share of its moved area is in view.
-      minimum: a box is dropped if its part in view is thinner than this many pixels either way.
+      keep: a box is dropped if less than this share of its moved area is in view; a scalar, or [m].
+      minimum: a box is dropped if its part in view is thinner than this many pixels either way; a scalar, or [m].
       hull: 'ellipse' or 'corners'.
 
     Returns:
@@ -66,7 +66,7 @@ def move(
     seen_low = jnp.clip(centre - reach, window[:2], window[2:])
     seen_high = jnp.clip(centre + reach, window[:2], window[2:])
     seen = seen_high - seen_low
-    left = valid & (seen.prod(axis=-1) >= keep * (2 * reach).prod(axis=-1)) & (seen * after >= minimum).all(axis=-1)
+    left = valid & (seen.prod(axis=-1) >= keep * (2 * reach).prod(axis=-1)) & ((seen * after).min(axis=-1) >= minimum)
     # A box without extent, or inverted, is never left, whatever `keep` and `minimum` are.
     left &= (seen > 0).all(axis=-1)
     return jnp.where(left[:, None], jnp.concatenate([seen_low, seen_high], axis=-1), 0.0), left

@@ -49,7 +49,7 @@ def mosaic(
       classes: int32 [4, m].
       valid: bool [4, m].
       scale: the jitter's logarithm is uniform on [-log(1 + scale), log(1 + scale)].
-      keep, minimum: which of the cut boxes are left, as in `move`.
+      keep, minimum: which of the cut boxes are left, as in `move`; each a scalar, or [4, m].
 
     Returns:
       The image float [height, width, channel], boxes float32 [4m, 4], classes int32 [4m] and valid bool [4m]; slot j
@@ -66,7 +66,7 @@ def mosaic(
     origins = jnp.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]) * corner
     ends = jnp.where(origins == 0, corner, size)
 
-    def quadrant(image, boxes, valid, origin, end, jitter, place):
+    def quadrant(image, boxes, valid, keep, minimum, origin, end, jitter, place):
         factor = jnp.maximum(0.5 * jitter, jnp.max((end - origin) / size))
         # In extents of the output: the image begins before its quadrant by a share of what it has too much.
         begin = origin - place * (factor * size - (end - origin))
@@ -75,7 +75,8 @@ def mosaic(
         view = jnp.concatenate([origin / size, end / size])
         return rescale(image, matrix), *move(boxes, valid, matrix, height, width, view=view, keep=keep, minimum=minimum)
 
-    shown, boxes, valid = jax.vmap(quadrant)(images, boxes, valid, origins, ends, jitter, places)
+    keep, minimum = jnp.broadcast_to(keep, valid.shape), jnp.broadcast_to(minimum, valid.shape)
+    shown, boxes, valid = jax.vmap(quadrant)(images, boxes, valid, keep, minimum, origins, ends, jitter, places)
     below = (jnp.arange(height) >= corner[0])[:, None, None]
     right = (jnp.arange(width) >= corner[1])[None, :, None]
     image = jnp.where(below, jnp.where(right, shown[3], shown[2]), jnp.where(right, shown[1], shown[0]))

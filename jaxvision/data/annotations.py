@@ -24,6 +24,7 @@ from jaxvision.errors import UserError
 
 SPLITS = {'train': ('train',), 'validation': ('validation', 'val', 'valid'), 'test': ('test',)}  # And their folders.
 HELD_OUT_FIRST = ('test', 'validation', 'train')
+OTHERS = ('captions_', 'person_keypoints_', 'stuff_', 'panoptic_', 'image_info_')  # COCO's files of other tasks.
 MALFORMED = (KeyError, TypeError, ValueError, OverflowError, AttributeError)  # Raised by JSON of another shape.
 
 
@@ -184,7 +185,7 @@ def coco_folder(path: str, image_size: int) -> Read:
     """
     root = _root(path, 'coco_folder', 'annotations/instances_train*.json or train/_annotations.coco.json')
     problems, listed, splits, categories = Problems(), [], [], {}
-    for split, file, folders in _coco_files(root):
+    for split, file, folders in _coco_files(root, problems):
         splits.append(split)
         try:
             content = json.loads(file.read_bytes())
@@ -211,15 +212,22 @@ def coco_folder(path: str, image_size: int) -> Read:
     return _read(root, listed, splits, dict(sorted(categories.items())), image_size, problems)
 
 
-def _coco_files(root: pathlib.Path) -> list[tuple[str, pathlib.Path, list[pathlib.Path]]]:
+def _coco_files(root: pathlib.Path, problems: Problems) -> list[tuple[str, pathlib.Path, list[pathlib.Path]]]:
     """Of each split: its name, its JSON file, and the folders to look for its images in."""
     parts = {split: part for split, part in _parts(root).items() if (part / '_annotations.coco.json').is_file()}
     if not parts and (root / '_annotations.coco.json').is_file():
         parts = {'train': root}
     if parts:
+        for split, part in _parts(root).items():
+            if split not in parts and images_in(part):
+                problems.add('missing annotation', part.relative_to(root), 'it has no _annotations.coco.json')
         return [(split, part / '_annotations.coco.json', [part]) for split, part in parts.items()]
     folder = root / 'annotations'
-    files = sorted(folder.glob('instances_*.json')) or sorted(folder.glob('*.json'))
+    everything = sorted(folder.glob('*.json'))
+    files = [file for file in everything if file.stem.startswith('instances_')] or everything
+    for file in everything:
+        if file not in files and not file.stem.startswith(OTHERS):
+            problems.add('file not looked at', file.relative_to(root), 'as there are instances_*.json')
     if not files:
         raise UserError(
             f'{root} has neither annotations/*.json nor {{train,valid,test}}/_annotations.coco.json, '
@@ -395,7 +403,7 @@ def _annotated(file: str, objects: list[Marked], size: tuple[int, int], numbers,
         if marked.box is not None:
             ymin, xmin, ymax, xmax = marked.box
             box = usable_box((ymin / height, xmin / width, ymax / height, xmax / width), problems, file, what)
-        # It is there all the same: so it must not become background.
+        # It is there all the same: so the image is not an empty one, nor its place, if that is known, background.
         boxes.append(box or NOWHERE)
         classes.append(numbers.get(marked.label, 0))
         ignored.append(marked.ignored or not known or not box)

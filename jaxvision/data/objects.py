@@ -27,7 +27,8 @@ class Objects:
       valid: bool [n, slots]; False is padding.
       ignored: bool [n, slots], VOC's "difficult", COCO's "crowd", and what is annotated in a way that is of no use:
         not trained on, and neither a hit nor a miss in evaluation. What is ignored is valid too. Of an unknown class it
-        has class 0; without a usable box its box is zeros.
+        has class 0, so in evaluation only detections of that are excused; without a usable box its box is zeros, so it
+        excuses none.
       areas: float32 [n, slots], the object's own area, as of its outline, in pixels before any resize; 0 where none is
         annotated: then it is the box's.
       sizes: int32 [n, 2], the image's own (height, width) in pixels, before any resize.

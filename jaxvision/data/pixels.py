@@ -11,7 +11,7 @@ def decode(encoded: bytes, channels: int, image_size: int = 0, *, upright: bool 
 
     Args:
       encoded: a JPEG, PNG, ... file's bytes.
-      channels: 1 (grey) or 3 (RGB); other images are converted to it.
+      channels: 1 (grey) or 3 (RGB); other images are converted to it. What is transparent is put on white.
       image_size: resize to a square of this side; 0 keeps the size.
       upright: turn the image as its EXIF orientation says; else its pixels are as they are stored.
 
@@ -24,15 +24,34 @@ def decode(encoded: bytes, channels: int, image_size: int = 0, *, upright: bool 
     flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
     if not upright:
         flag |= cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag) if encoded else None
+    data = np.frombuffer(encoded, np.uint8)
+    image = cv2.imdecode(data, flag) if encoded else None
     if image is None:
         raise ValueError('not an image, or a broken one')
+    if _may_be_transparent(encoded):
+        image = _on_white(image, cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
     if image_size:
         shrinks = image_size < min(image.shape[:2])
         image = cv2.resize(
             image, (image_size, image_size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         )
     return image[..., None] if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _may_be_transparent(encoded: bytes) -> bool:
+    """Of a PNG: whether its colour type has transparency, or it names a colour that is. Any WebP may be."""
+    if encoded.startswith(b'\x89PNG\r\n\x1a\n'):
+        return encoded[25:26] in (b'\x04', b'\x06') or b'tRNS' in encoded[: encoded.find(b'IDAT')]
+    return encoded[8:12] == b'WEBP'
+
+
+def _on_white(image: np.ndarray, stored: np.ndarray | None) -> np.ndarray:
+    """The decoded image by its transparency, which OpenCV puts in a fourth channel of what is stored."""
+    if stored is None or stored.shape[:2] != image.shape[:2] or stored.shape[2:] != (4,):
+        return image
+    share = stored[..., 3] / np.float32(np.iinfo(stored.dtype).max)
+    share = share if image.ndim == 2 else share[..., None]
+    return np.rint(image * share + 255 * (1 - share)).astype(np.uint8)
 
 
 def letterbox(image: np.ndarray, size: int) -> np.ndarray:

@@ -213,6 +213,10 @@ def _decode_objects(name: str, builder, image_size: int) -> Source:
     problems = Problems()
     images, annotated, official = [], [], {}
     for split, records in _records(name, builder, 'image'):
+        if not any(len(records[index]['objects']['bbox']) for index in range(len(records))):
+            # As the test part of COCO, whose annotations are secret: no number can come from it.
+            problems.add('split without objects', split, f'{len(records)} images')
+            continue
         first = len(images)
         for index in range(len(records)):
             record = records[index]
@@ -226,7 +230,6 @@ def _decode_objects(name: str, builder, image_size: int) -> Source:
                 )
             _append(name, images, pixels.letterbox(image, image_size or len(image)))
         if all(all(image.ignored) for image in annotated[first:]):
-            # As the test part of COCO, whose annotations are secret: no number can come from it.
             problems.add('split without objects', split, f'{len(images) - first} images')
             del images[first:], annotated[first:]
         else:
@@ -244,7 +247,7 @@ def _annotated(file: str, size, objects: dict[str, Any], num_classes: int, probl
         if not known:
             problems.add('unknown class', file, f'{what}, class {label}')
         usable = usable_box(box.tolist(), problems, file, what)
-        # It is there all the same: so it must not become background.
+        # It is there all the same: so the image is not an empty one, nor its place, if that is known, background.
         boxes.append(usable or NOWHERE)
         classes.append(int(label) if known else 0)
         ignored.append(not known or not usable or any(bool(flag[index]) for flag in flags))

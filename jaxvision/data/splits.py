@@ -48,7 +48,7 @@ def make_splits(
     """Cuts a dataset.
 
     Args:
-      labels: int [n] of the whole dataset.
+      labels: int [n] of the whole dataset, what it is stratified by: classes, or `objects.strata`.
       official: ids of the splits that the dataset defines; `train` at least.
       validation_fraction: share of the train part that becomes validation, where the set has none of its own.
       test_fraction: share of the train part that becomes test, where the set has none of its own.
@@ -59,7 +59,7 @@ def make_splits(
       fold: which one, 0 <= fold < folds.
 
     Raises:
-      UserError: a part would be empty, or there are more folds than examples of some class.
+      UserError: a part would be empty, or there are more folds than examples of some label.
     """
     parts = {split: np.asarray(ids) for split, ids in official.items()}
     if folds:

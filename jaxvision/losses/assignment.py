@@ -87,18 +87,22 @@ def center_sampling(
     return _assign(valid[:, None] & fits & middle, cost, jnp.ones(middle.shape))
 
 
-def size_ranges(anchors: Anchors, low=4.0, high=8.0) -> jax.Array:
-    """FCOS's division of sizes over levels: [low, high) cells, the finest level from 0 and the coarsest without end.
+def size_ranges(anchors: Anchors, high=8.0) -> jax.Array:
+    """FCOS's division of sizes over levels: up to `high` cells (excluded), from where the next finer level ends.
 
-    With levels a factor of high / low apart every size has one level; where they are closer, as maps of odd sizes are,
-    a size between two has both.
+    The finest level begins at 0, and the coarsest has no end: so every size has a level, and but for rounding only one,
+    however far apart the levels are.
 
     Returns:
       float32 [anchors, 2], in cells.
     """
     cell = anchors.sizes[:, 0]
-    start = jnp.where(cell == jnp.min(cell), 0.0, low)
-    stop = jnp.where(cell == jnp.max(cell), jnp.inf, high)
+    ordered = jnp.sort(cell)
+    place = jnp.searchsorted(ordered, cell)  # How many are finer.
+    finer = jnp.where(place > 0, ordered[jnp.maximum(place - 1, 0)], 0.0)
+    # A little less: rounding must leave no gap.
+    start = high * finer / cell * (1 - 1e-6)
+    stop = jnp.where(cell == ordered[-1], jnp.inf, high)
     return jnp.stack([start, stop], axis=-1)
 
 

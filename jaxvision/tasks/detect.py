@@ -14,7 +14,7 @@ from jaxvision.tasks.objects import ObjectTask, Targets, mean_probability
 from jaxvision.tasks.task import Examples
 
 ASSIGNERS = ('simota', 'task_aligned', 'center')
-CANDIDATES = 300  # Cells that non-maximum suppression looks at, the most certain ones.
+CANDIDATES = 10  # Cells that non-maximum suppression looks at, for each detection that is kept: the most certain ones.
 
 
 class Detected(NamedTuple):
@@ -99,7 +99,7 @@ class Detect(ObjectTask):
     def suppress(self, class_logits: jax.Array, places: jax.Array, objectness: jax.Array):
         """The cells of one image -> scores, classes and boxes of its detections, zero where there are no more."""
         scores = jax.nn.sigmoid(jnp.max(class_logits, axis=-1)) * jax.nn.sigmoid(objectness)
-        scores, cells = jax.lax.top_k(scores, min(CANDIDATES, len(scores)))
+        scores, cells = jax.lax.top_k(scores, min(CANDIDATES * self.max_detections, len(scores)))
         scores = jnp.where(scores >= self.min_score, scores, 0.0)
         classes, places = jnp.argmax(class_logits[cells], axis=-1), boxes.clip(places[cells])
         chosen, valid = boxes.nms(

@@ -12,6 +12,7 @@ from jaxvision.data import pixels, resident
 from jaxvision.models.layers import Training
 from jaxvision.tasks.task import Context, Examples, Network, Variables, apply, whole_batch
 
+KEEP, THINNEST = 0.3, 1.0  # An object of which a smaller share, or fewer pixels either way, is in view is dropped.
 GREY = pixels.PADDING / 255  # What shows outside an image, here as around a letterboxed one.
 
 
@@ -84,7 +85,8 @@ class ObjectTask(Network):
         boxes, classes, valid, ignored = objects
         matrix = self.views.matrix(key, height, width, strengths)
         somewhere = valid & ~jnp.any(boxes, axis=-1)  # An object whose box was of no use: it may be in view or not.
-        boxes, valid = augment.move(boxes, valid, matrix, height, width)
+        keep, minimum = _least(ignored)
+        boxes, valid = augment.move(boxes, valid, matrix, height, width, keep=keep, minimum=minimum)
         valid |= somewhere
         return augment.warp(image, matrix, GREY), (boxes, classes * valid, valid, ignored & valid)
 
@@ -100,7 +102,10 @@ class ObjectTask(Network):
                 lambda mine, all_: jnp.concatenate([mine[None], all_[three]]), (image, own), everyone
             )
             boxes, classes, valid, ignored = four
-            made, boxes, classes, valid = augment.mosaic(mosaic_key, four_images, boxes, classes, valid)
+            keep, minimum = _least(ignored)
+            made, boxes, classes, valid = augment.mosaic(
+                mosaic_key, four_images, boxes, classes, valid, keep=keep, minimum=minimum
+            )
             ignored = ignored.reshape(-1) & valid
             empty = jax.tree.map(lambda x: jnp.concatenate([x, jnp.zeros((3 * len(x), *x.shape[1:]), x.dtype)]), own)
             chosen = jax.random.bernoulli(chosen_key, strengths['mosaic'])
@@ -111,6 +116,11 @@ class ObjectTask(Network):
 
     def forward(self, variables: Variables, images: jax.Array, training: Training | None) -> tuple[Any, Any]:
         return apply(self.model, variables, images, training)
+
+
+def _least(ignored: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """How much of a box must be in view, see `augment.move`: of what is ignored anything, as that is no background."""
+    return jnp.where(ignored, 0.0, KEEP), jnp.where(ignored, 0.0, THINNEST)
 
 
 def _density(valid: jax.Array, ignored: jax.Array, weights: jax.Array, axis_name) -> jax.Array:

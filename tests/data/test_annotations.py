@@ -468,6 +468,18 @@ def test_malformed_json_is_reported(tmp_path, text, capsys):
     assert 'instances_train.json: malformed JSON' in capsys.readouterr().err
 
 
+def test_coco_files_that_are_not_looked_at_are_named(tmp_path):
+    for name in ('train', 'valid', 'test'):
+        picture(tmp_path / 'roboflow' / name / 'a.png', seed=len(name))
+    for name in ('train', 'valid'):
+        coco(tmp_path / 'roboflow' / name / '_annotations.coco.json', [(0, 'a.png')], [(0, 3, [0, 0, 4, 4])])
+    assert kinds(load('coco', tmp_path / 'roboflow')) == [('missing annotation', 'test')]
+    picture(tmp_path / 'images' / 'a.png')
+    for name in ('instances_train', 'val', 'captions_train'):
+        coco(tmp_path / 'annotations' / f'{name}.json', [(1, 'a.png')], [(1, 3, [0, 0, 4, 4])])
+    assert kinds(load('coco', tmp_path)) == [('file not looked at', 'annotations/val.json')]
+
+
 def test_json_nested_without_end_is_malformed(tmp_path, capsys):
     picture(tmp_path / 'images' / 'a.png')
     file = tmp_path / 'annotations' / 'instances_train.json'

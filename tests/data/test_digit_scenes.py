@@ -10,6 +10,23 @@ import tensorflow_datasets as tfds
 from jaxvision.data import cache, digit_scenes, prepared, sources
 from jaxvision.errors import UserError
 
+# (kind, split, index) -> classes, boxes, mean pixel.
+GOLDEN = [
+    ('localization', 'train', 7999, [7], [[37, 9, 63, 26]], 51.510),
+    ('localization', 'validation', 1, [], [], 43.192),
+    ('localization', 'test', 2, [8], [[17, 49, 37, 61]], 32.823),
+    (
+        'detection',
+        'train',
+        7999,
+        [4, 2, 3, 2, 3],
+        [[0, 33, 31, 58], [9, 13, 37, 38], [22, 47, 37, 58], [35, 24, 60, 44], [21, 34, 41, 48]],
+        84.445,
+    ),
+    ('detection', 'validation', 1, [], [], 46.874),
+    ('detection', 'test', 2, [1, 4], [[11, 38, 41, 54], [43, 17, 61, 31]], 52.410),
+]
+
 
 def scenes(kind, split='train', count=300):
     return [digit_scenes.scene(kind, split, index) for index in range(count)]
@@ -48,6 +65,22 @@ def test_a_scene_is_a_function_of_kind_split_and_index(kind):
     again = [fingerprint(digit_scenes.scene(kind, split, index)) for split, index in reversed(places)]
     assert again[::-1] == once
     assert len(set(once)) == len(places)
+
+
+def test_the_numbers_are_the_pinned_ones():
+    assert digit_scenes.SCENES == {'train': 8000, 'validation': 1000, 'test': 1000}
+    assert (digit_scenes.SIZE, digit_scenes.SEED, digit_scenes.DIGIT) == (64, 0, (14, 32))
+    assert (digit_scenes.CONTRAST, digit_scenes.NOISE) == ((0.5, 1.0), 0.05)
+    assert (digit_scenes.FRAGMENTS, digit_scenes.FRAGMENT, digit_scenes.OVERLAP) == (6, (5, 8), 0.2)
+
+
+@pytest.mark.parametrize(('kind', 'split', 'index', 'classes', 'boxes', 'mean'), GOLDEN)
+def test_scenes_are_those_that_were_measured(kind, split, index, classes, boxes, mean):
+    image, found, labels = digit_scenes.scene(kind, split, index)
+    assert labels.tolist() == classes
+    # Other versions of OpenCV may round otherwise.
+    np.testing.assert_allclose(found, np.reshape(boxes, (-1, 4)), atol=1)
+    np.testing.assert_allclose(image.mean(), mean, atol=0.05)
 
 
 def test_kinds_are_different_scenes():

@@ -308,11 +308,26 @@ def test_center_sampling_gives_a_contested_point_to_the_smaller_object():
     assert np.all(swapped.target[found.positive] == 0)
 
 
-def test_size_ranges_cover_every_size_once():
+def test_size_ranges_are_those_of_fcos_where_levels_are_a_factor_of_two_apart():
     ranges = np.asarray(losses.size_ranges(ANCHORS))
-    by_level = {float(size): tuple(ranges[a].tolist()) for a, (size, _) in enumerate(SIZES)}
-    assert by_level == {1 / 16: (0.0, 8.0), 1 / 8: (4.0, 8.0), 1 / 4: (4.0, math.inf)}
+    by_level = {float(size): ranges[a].tolist() for a, (size, _) in enumerate(SIZES)}
+    for size, expected in {1 / 16: [0.0, 8.0], 1 / 8: [4.0, 8.0], 1 / 4: [4.0, math.inf]}.items():
+        np.testing.assert_allclose(by_level[size], expected, rtol=1e-5)
     np.testing.assert_array_equal(losses.size_ranges(grid(4)), np.broadcast_to([0.0, np.inf], (16, 2)))
+
+
+@pytest.mark.parametrize('sides', [(16, 8, 4), (17, 8, 3), (11, 6, 3), (20, 4), (7,)])
+def test_every_size_has_a_level_however_far_apart_they_are(sides):
+    anchors = grid(*sides)
+    boxes = [[0.5 - side / 2, 0.5 - side / 2, 0.5 + side / 2, 0.5 + side / 2] for side in np.linspace(0.004, 1, 250)]
+    boxes += [[0.0, 0.0, share, 1.0] for share in (2 * 8 / side for side in sides) if share <= 1]  # On the borders.
+    found = jax.vmap(losses.center_sampling, (None, 0, None))(
+        anchors, jnp.array(boxes, jnp.float32)[:, None], jnp.array([True])
+    )
+    positive = np.asarray(found.positive)
+    assert positive.any(axis=1).all()
+    levels = [len(np.unique(np.asarray(anchors.sizes)[each, 0])) for each in positive]
+    assert np.mean(np.array(levels) == 1) > 0.98
 
 
 def test_inside_includes_the_border():

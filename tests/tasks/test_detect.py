@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvision import models
+from jaxvision import losses, models
 from jaxvision.losses.localization import BOX_LOSSES
 from jaxvision.models.detector import Cells, Detector, grid
 from jaxvision.tasks.detect import ASSIGNERS, Detect
@@ -86,6 +86,30 @@ def test_without_an_object_class_and_box_learn_exactly_nothing(scenes, assigner)
     assert set(parts) == {'loss', 'class_loss', 'box_loss', 'objectness_loss'}
     expected = 0.5 * parts['class_loss'] + 2.0 * parts['box_loss'] + 1.5 * parts['objectness_loss']
     np.testing.assert_allclose(parts['loss'], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize('box', BOX_LOSSES)
+def test_the_box_loss_is_the_one_asked_for(scenes, box):
+    """One cell answers for the one object, so its box loss is that of the pair."""
+    task, out = dataclasses.replace(TASK, box=box, assigner='center'), outputs()
+    truth = targets([([0.55, 0.55, 0.61, 0.61], 1)], [], [])  # Within a cell of the finer map.
+    assigned = task.assign(ANCHORS, *(part[0] for part in out[:3]), jax.tree.map(lambda leaf: leaf[0], truth))
+    parts, _ = learnt(scenes, truth, task, out)
+    pairs = out.boxes[0][assigned.positive], jnp.broadcast_to(truth.boxes[0, 0], (int(assigned.positive.sum()), 4))
+    assert assigned.positive.any()
+    np.testing.assert_allclose(parts['box_loss'][0], losses.box_loss(box, *pairs).sum(), rtol=1e-5)
+    imitated = task.imitation(out, outputs(seed=1), 2.0)
+    others = [dataclasses.replace(task, box=other).imitation(out, outputs(seed=1), 2.0) for other in BOX_LOSSES]
+    assert sum(np.allclose(imitated, other, rtol=1e-6) for other in others) == 1
+
+
+def test_the_class_loss_is_the_one_asked_for(scenes):
+    focal, _ = learnt(scenes, THREE, dataclasses.replace(TASK, classification='focal'))
+    bce, _ = learnt(scenes, THREE)
+    # Of an image without an object the focal loss hears every cell, the other none.
+    logits = outputs().class_logits[1]
+    np.testing.assert_allclose(focal['class_loss'][1], losses.focal(logits, jnp.zeros(logits.shape)).sum(), rtol=1e-5)
+    assert bce['class_loss'][1] == 0
 
 
 @pytest.mark.parametrize('box', BOX_LOSSES)
@@ -193,6 +217,17 @@ def test_decoded_are_those_that_suppression_leaves(scenes, values):
     assert got.classes.dtype == jnp.int32 and got.valid.dtype == bool and got.boxes.shape[1] == task.max_detections
     assert (max(counts) == 0) == (task.min_score > 0.9)
     np.testing.assert_allclose(got.loss, learnt(scenes, THREE)[0]['loss'], rtol=1e-6)
+
+
+def test_a_crowd_is_kept_whole():
+    """Eight cells say each of 80 objects, as assigners teach them to: none may be crowded out before suppression."""
+    objects = np.array([(y, x, y + 0.06, x + 0.06) for y in np.arange(8) / 8 for x in np.arange(10) / 10], np.float32)
+    places, draw = np.repeat(objects, 8, axis=0), np.random.default_rng(0)
+    scores, classes, boxes = TASK.suppress(
+        jnp.full((640, CLASSES), 3.0), jnp.asarray(places), jnp.asarray(draw.uniform(1, 4, 640), jnp.float32)
+    )
+    assert np.sum(scores > 0) == 80
+    np.testing.assert_allclose(sorted(boxes[:80].tolist()), sorted(objects.tolist()), atol=1e-6)
 
 
 # Several networks.

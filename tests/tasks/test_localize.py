@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvision import models
+from jaxvision import losses, models
 from jaxvision.losses.localization import BOX_LOSSES
 from jaxvision.models.detector import Localizer, Located
 from jaxvision.tasks.distill import Distill
@@ -89,6 +89,17 @@ def test_what_is_ignored_is_neither_learnt_nor_background(scenes):
     assert gradients.objectness[3] == 0
     parts = TASK.losses(out, Examples(None, MIXED), scenes['strengths'])
     assert all(part[3] == 0 for part in parts.values())
+
+
+@pytest.mark.parametrize('box', BOX_LOSSES)
+def test_the_losses_are_those_asked_for(scenes, box):
+    task, out = dataclasses.replace(TASK, box=box), outputs()
+    parts = task.losses(out, Examples(None, MIXED), scenes['strengths'])
+    expected = losses.box_loss(box, out.boxes[:2], jnp.array([BOX, BOX], jnp.float32))
+    np.testing.assert_allclose(parts['box_loss'][:2], expected, rtol=1e-5)
+    soft = losses.smooth_labels(jax.nn.one_hot(jnp.array([2, 2]), CLASSES), 0.1)
+    smoothed = losses.cross_entropy(out.class_logits[:2], soft)
+    np.testing.assert_allclose(parts['class_loss'][:2], smoothed, rtol=1e-5)  # 0.1 is their strength.
 
 
 def test_losses_are_weighted_by_their_strengths(scenes):

@@ -123,6 +123,56 @@ def test_shifted_boxes_are_those_that_the_pixels_say(scenes, key):
     assert 0 <= dropped < targets.valid.sum()
 
 
+ALONE = {
+    'mirror': MIRRORED,
+    'crop': dataclasses.replace(PLAIN, views=Views(crop=4)),
+    'rotate': dataclasses.replace(PLAIN, views=Views(rotate=True)),
+    'scale': dataclasses.replace(PLAIN, views=Views(scale=True)),
+    'color': dataclasses.replace(PLAIN, views=Views(colors=('brightness', 'hue'))),
+    'mosaic': dataclasses.replace(PLAIN, mosaic=True),
+    'mixup': MIXED,
+}
+
+
+@pytest.mark.parametrize('name', ALONE)
+def test_every_step_draws_anew(scenes, key, name):
+    context = with_strengths(scenes, mosaic=1.0)
+    first, second = (np.asarray(examples_of(ALONE[name], context, IDS, key, step).images) for step in range(2))
+    changed = np.array([not np.array_equal(one, other) for one, other in zip(first, second, strict=True)])
+    assert changed.mean() > (0.2 if name == 'mirror' else 0.5)
+
+
+def test_the_quartets_of_a_mosaic_are_drawn_anew(scenes, key):
+    context = with_strengths(scenes, mosaic=1.0)
+    first, second = (examples_of(ALONE['mosaic'], context, IDS, key, step).targets for step in range(2))
+    slots = scenes['data']['valid'].shape[1]
+    # One's own image stays top left; of the others, those that come along are others.
+    others = [np.sort(np.asarray(each.classes)[:, slots:], axis=1) for each in (first, second)]
+    assert np.mean(np.any(others[0] != others[1], axis=1)) > 0.5
+
+
+def test_beyond_the_image_is_grey(scenes, key):
+    black = with_data(scenes, images=np.zeros(scenes['data']['images'].shape, np.uint8))
+    images = np.asarray(examples_of(ALONE['crop'], black, IDS, key, 0).images)
+    assert set(np.unique(np.rint(images * 255))) == {0, 114}
+
+
+def test_the_least_rest_of_what_is_ignored_stays_ignored(scenes, key):
+    """An object is dropped below 30 % in view; what is ignored is not: its rest would become background."""
+    full = np.zeros(scenes['data']['boxes'].shape, np.float32)
+    full[:, 0] = [0.2, 0.0, 0.8, 0.25]  # A crop of 4 pixels of 16 may leave nothing of it, or a quarter.
+    valid = np.zeros(full.shape[:2], bool)
+    valid[:, 0] = True
+    context = with_data(scenes, boxes=full, valid=valid, ignored=np.zeros_like(valid))
+    rests = []
+    for step in range(4):
+        seen = examples_of(ALONE['crop'], context, IDS, key, step).targets
+        ignored = examples_of(ALONE['crop'], with_data(context, ignored=valid), IDS, key, step).targets
+        assert not np.any(seen.valid & ~ignored.valid)
+        rests += (SIDE * ignored.boxes[np.asarray(ignored.valid & ~seen.valid)[:, 0], 0, 3]).tolist()
+    assert rests and np.allclose(rests, 1)
+
+
 @pytest.mark.parametrize('share', [0.0, 1.0])
 def test_a_mosaic_has_the_objects_of_four(scenes, key, share):
     context = with_strengths(with_ignored(scenes, 3, 7), mosaic=share)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxvision import metrics
+from jaxvision import metrics, rng
 from jaxvision.data.objects import Annotated, pad
 from jaxvision.data.source import finish_objects
 from jaxvision.data.splits import Splits
@@ -13,7 +13,7 @@ from jaxvision.errors import UserError
 from jaxvision.tasks.detect import Detected
 from jaxvision.tasks.localize import Localized
 from jaxvision.training import evaluation
-from jaxvision.training.evaluators.detection import Detection
+from jaxvision.training.evaluators.detection import RESAMPLES, Detection
 from jaxvision.training.evaluators.evaluator import FIRST, WORST, shown
 from jaxvision.training.evaluators.localization import Localization
 
@@ -180,14 +180,38 @@ def test_a_perfect_detector_whatever_the_shape_of_the_images():
     assert set(metrics.COCO_FIGURES) <= summary.keys()
     assert summary['error']['value'] == pytest.approx(0, abs=1e-6)
     assert summary['errors']['correct'] == 5 and sum(summary['errors'].values()) == 5
-    assert summary['per_class']['dog'] == pytest.approx({'AP': 1, 'AP50': 1})
-    assert summary['per_class']['bird'] == {'AP': -1.0, 'AP50': -1.0}
+    by_class = ('AP', 'AP50', 'voc_AP50', 'voc_AP50_11_point')
+    assert summary['per_class']['dog'] == pytest.approx(dict.fromkeys(by_class, 1))
+    assert summary['per_class']['bird'] == dict.fromkeys(by_class, -1.0)
     assert summary['n'] == 4 and summary['loss'] == 1.5
     assert_in_order(summary)
     watched = evaluator.watch(said, ids)
     assert watched == pytest.approx({'mAP': 1, 'mAP50': 1})
     assert evaluator.rank({**watched, 'mAP50': 0.5}) < evaluator.rank(watched)
     assert evaluator.headline in watched
+
+
+def test_the_area_of_the_outline_decides_what_is_small():
+    images = [Annotated('a', (100, 100), [BOX], [1], [False], [area]) for area in (0, 5)]
+    pixels = np.zeros((1, 32, 32, 3), np.uint8)
+    for image, name in zip(images, ('medium', 'small'), strict=True):  # The box alone is of 50 x 50 pixels.
+        of = finish_objects('by hand', pixels, pad([image]), NAMES, {})
+        summary = Detection(of).summarize(detected(of, *truths(of)), everything(of))
+        assert {size: summary[f'mAP_{size}']['value'] >= 0 for size in ('small', 'medium', 'large')} == {
+            size: size == name for size in ('small', 'medium', 'large')
+        }
+
+
+def test_intervals_are_the_percentiles_reflected():
+    evaluator, ids = Detection(SCENES), everything(SCENES)
+    said = detected(SCENES, *[found[:1] for found in truths(SCENES)])  # One object of two is missed.
+    summary = evaluator.summarize(said, ids)
+    table = metrics.matches(*evaluator.sides(said, ids), len(NAMES))
+    percentiles = metrics.bootstrap(table, rng.generator(0, 'bootstrap', len(ids)), RESAMPLES)
+    for name, (low, high) in percentiles.items():
+        value = summary[name]['value']
+        assert summary[name]['ci95'] == pytest.approx(np.clip([2 * value - high, 2 * value - low], 0, 1).tolist())
+        assert low < high
 
 
 def test_boxes_are_measured_in_the_pixels_of_the_image_itself():

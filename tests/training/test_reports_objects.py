@@ -40,7 +40,9 @@ def trained(task: str, value: float) -> dict:
         figures = {name: measured(value - 0.01 * index) for index, name in enumerate(SHARES[task])}
         if task == 'detect':
             figures['mAP_large'] = {'value': -1.0}
-            figures['per_class'] = {name: {'AP': 0.123, 'AP50': -1.0} for name in NAMES}
+            figures['per_class'] = {
+                name: {'AP': 0.123, 'AP50': -1.0, 'voc_AP50': 0.456, 'voc_AP50_11_point': 0.07} for name in NAMES
+            }
             figures['errors'] = {'correct': 1}
         return {'n': 40, 'loss': 0.3, 'error': measured(1 - value), **figures}
 
@@ -196,7 +198,7 @@ def test_what_no_object_counts_for_is_a_dash(tmp_path):
     assert 'large objects, above 96 × 96 pixels – – – –' in text
     assert '-1' not in text and '−100' not in text
     objects = int((detected()['test_true_valid'] & (detected()['test_true_classes'] == 1)).sum())
-    assert f'dog {objects} 12.3 –' in text
+    assert f'dog {objects} 12.3 – 45.6 7.0' in text
 
 
 def test_of_many_classes_the_extremes_are_named(tmp_path):

@@ -72,11 +72,12 @@ class Detection:
         # A split without objects has an mAP of -1: then nothing was found.
         value = max(summary['mAP']['value'], 0.0)
         summary['error'] = {'value': 1 - value, 'ci95': [1 - max(high, 0.0), 1 - max(low, 0.0)]}
+        per_class = dict(figures['per_class'])
         for kind, name in (('area', 'voc_AP50'), ('11_point', 'voc_AP50_11_point')):
-            precision = metrics.voc_average_precision(said, truth, classes, kind=kind)
-            summary[name] = {'value': _number(_mean_of_defined(precision))}
+            per_class[name] = metrics.voc_average_precision(said, truth, classes, kind=kind)
+            summary[name] = {'value': _number(_mean_of_defined(per_class[name]))}
         summary['per_class'] = {
-            label: {name: _number(figures['per_class'][name][index]) for name in ('AP', 'AP50')}
+            label: {name: _number(values[index]) for name, values in per_class.items()}
             for index, label in enumerate(self.source.class_names)
         }
         summary['errors'] = metrics.error_kinds(said, truth).counts
@@ -107,11 +108,12 @@ class Detection:
         lines = []
         for name in (*metrics.COCO_FIGURES, 'voc_AP50', 'voc_AP50_11_point'):
             value = measured[name]
-            text = evaluation.told(value) if 'ci95' in value else f'{value["value"]:.3f}'
+            text = evaluation.told(value) if 'ci95' in value else _told(value['value'])
             lines.append(f'  {name:<18}{text}')
-        lines.append('per class: AP, AP50')
+        lines.append('per class: AP, AP50, and AP50 of VOC by area and by 11 points')
         width = max(map(len, measured['per_class']))
-        lines += [f'  {name:<{width}}  {v["AP"]:.3f}  {v["AP50"]:.3f}' for name, v in measured['per_class'].items()]
+        for name, figures in measured['per_class'].items():
+            lines.append(f'  {name:<{width}}  {"  ".join(map(_told, figures.values()))}')
         counts = ', '.join(f'{kind} {count:,}' for kind, count in measured['errors'].items())
         return [*lines, f'detections of at least 0.5, at IoU 0.5: {counts}']
 
@@ -127,14 +129,18 @@ class Detection:
 def _reflected(value: float, percentiles: list[float]) -> list[float]:
     """The basic bootstrap interval: percentiles mirrored about the value, within [0, 1].
 
-    A resample's mAP is biased upwards, as the sample's own is: mirrored, the bias is taken off instead of put on. In
-    simulations it covered 85 to 89 % where the percentiles themselves covered 42 to 65 %: take it as a rough one.
+    A resample's mAP is biased upwards, as the sample's own is: mirrored, the bias is taken off instead of put on. Still
+    it is a rough one: `metrics.bootstrap` says how often each held the truth.
     Source: Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 5.2.
     """
     if math.isnan(value):
         return [-1.0, -1.0]
     low, high = percentiles
     return [float(np.clip(2 * value - high, 0, 1)), float(np.clip(2 * value - low, 0, 1))]
+
+
+def _told(figure: float) -> str:
+    return '-    ' if figure < 0 else f'{figure:.3f}'
 
 
 def _mean_of_defined(values: np.ndarray) -> float:

@@ -16,6 +16,7 @@ from jaxvision.training.reports.seen import with_objects
 
 SCORE = 0.5  # Detections below it are not shown, and not counted as errors.
 SCORES = np.arange(1, 20) / 20
+BY_CLASS = {'AP': 'AP', 'AP50': 'AP50', 'voc_AP50': 'VOC, area', 'voc_AP50_11_point': 'VOC, 11-point'}
 SHOWN = 12  # Images as they come, and as many of the worst.
 SIDE = 228  # Pixels a picture, on the page.
 MAP = Column('mAP', 'mAP')
@@ -145,9 +146,11 @@ def _by_class(records: Records) -> str:
     rows = []
     for index, name in enumerate(names):
         entry = per_class.get(name) or {}
-        cells = [pieces.count(totals[index]), *(_figure(entry, key, records) for key in ('AP', 'AP50'))]
+        cells = [pieces.count(totals[index]), *(_figure(entry, key, records) for key in BY_CLASS)]
         rows.append(('', name, cells))
-    table = pieces.table(('class', 'objects', 'AP, %', 'AP50, %'), {'Test split, last step': rows})
+    table = pieces.table(
+        ('class', 'objects', *(f'{head}, %' for head in BY_CLASS.values())), {'Test split, last step': rows}
+    )
     caption = (
         'At IoU 0.50. From the left, ever less certain detections are let in: recall grows, precision falls. A '
         'curve that ends early never finds the rest, at whatever score; one that starts low is wrong where it is '

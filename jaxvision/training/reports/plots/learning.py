@@ -108,7 +108,7 @@ def curves(
         _mark(axes, best_step, top=not percent)
     axes.set_title(title)
     if len(series) + len(final or {}) > 1:
-        legend(axes, **({'handlelength': 0.7, 'columnspacing': 0.6} if len(series) > 3 else {}))
+        legend(axes, **({'handlelength': 0.6, 'columnspacing': 0.5} if len(series) > 3 else {}))
     return figure
 
 
@@ -125,7 +125,7 @@ def gap(
 ) -> Figure:
     """Clean train minus validation accuracy, or what else, in percentage points, against step; all three float [n]."""
     figure = blank(width, height)
-    axes = frame(figure, left=40, top=26, right=10, bottom=40)
+    axes = frame(figure, left=52, top=26, right=10, bottom=40)
     points = 100 * (train - validation)
     axes.fill_between(steps, points, 0, color=PALE, alpha=0.6, linewidth=0)
     axes.plot(steps, points, color=INK, marker='o' if len(steps) == 1 else None, markersize=3)
