@@ -2,7 +2,7 @@
 
 Evidence: on the 1,000 test scenes, seed 0, with 95 % intervals over scenes: class accuracy 97.4 % (96.0 to 98.3), mean
 IoU 0.900 (0.895 to 0.904), objectness 99.4 % (98.7 to 99.7), empty scenes 98.0 % (94.9 to 99.2), all right at once
-97.2 % (96.0 to 98.1). jax 0.10.2, two CPU cores, 3 min 43 s with drawing the data and compiling; results/localize.json
+97.2 % (96.0 to 98.1). jax 0.10.2, two CPU cores, 3 min 50 s with drawing the data and compiling; results/localize.json
 is what this command recorded:
 
     python launch/train.py --config=configs/localize.py
