@@ -53,6 +53,9 @@ def shortened(config, batch: int = 4):
     config.data.train_fraction = config.teacher.data.train_fraction = 1.0
     config.data.batch_size = config.teacher.data.batch_size = batch
     size = len(runs.load_data(settings.resolve(config).data)[1].train)
+    config.teacher.members = 1
+    if config.teacher.model.depth > 20:
+        config.teacher.model.depth = 20  # A deeper one compiles for half a minute.
     config.train.epochs = config.teacher.train.epochs = 2 * batch / size
     config.train.eval_every = config.teacher.train.eval_every = 2
     return config

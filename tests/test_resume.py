@@ -48,7 +48,7 @@ EVERYTHING = [
     '--config.teacher.model.filters=(4,)',
     '--config.teacher.train.epochs=0.2',
     '--config.teacher.data.batch_size=30',
-    '--config.train.epochs=150.0',
+    '--config.train.epochs=70.0',
     '--config.train.eval_every=97',
     '--config.train.checkpoint_every=41',
 ]

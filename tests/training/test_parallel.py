@@ -58,7 +58,7 @@ def classified() -> tuple[Source, Task]:
 def with_objects(most: int):
     size = {'generated_shape': (16, 16, 3), 'generated_classes': 3, 'generated_examples': 100}
     source = sources.load('generated_objects', generated_most=most, **size)
-    views = Views(mirror=True, crop=2, rotate=True, scale=True, colors=('brightness', 'contrast', 'saturation', 'hue'))
+    views = Views(mirror=True, crop=2, rotate=True, scale=True, colors=('brightness', 'contrast'))
     encoder = models.build('convnet', 0, filters=(4, 8), norm='batch', dropout=0.3)
     return source, encoder, {'shape': source.shape, 'num_classes': 3, 'views': views, 'dropout': True}
 
