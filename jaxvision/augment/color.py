@@ -47,6 +47,9 @@ def color_jitter(
     # Keys of all four, so that what one draws does not depend on which of the others are on.
     for subkey, (strength, draw, adjust) in zip(jax.random.split(key, 4), adjustments, strict=False):
         if not isinstance(strength, (int, float)) or strength != 0:
-            # Clipped after each: HSV is defined in [0, 1] only.
+            # Held fast before each: hue asks which channel is the largest, and were it fused with what comes before, a
+            # channel and the largest of the three might be rounded in different ways. Clipped after each: HSV is of
+            # [0, 1] only.
+            image = jax.lax.optimization_barrier(image)
             image = jnp.clip(adjust(image, draw(subkey, strength).astype(image.dtype)), 0.0, 1.0)
     return image

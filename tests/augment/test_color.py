@@ -123,3 +123,19 @@ def test_strengths_are_traced():
 
     assert not np.array_equal(jitter(jax.random.key(0), 0.05), jitter(jax.random.key(0), 0.1))
     assert len(traces) == 1
+
+
+def test_together_they_are_one_after_the_other():
+    """In one program as in four: hue asks which channel is the largest, and rounding must not answer."""
+    draw = np.random.default_rng(0)
+    pixels = np.repeat(draw.uniform(0, 1, (24, 32, 32, 1)), 3, axis=-1) + draw.uniform(0, 0.1, (24, 32, 32, 3))
+    pixels = np.clip(pixels, 0, 1).astype(np.float32)
+    keys = jax.random.split(jax.random.key(0), len(pixels))
+
+    def over(names):
+        return jax.jit(jax.vmap(lambda key, image: augment.color_jitter(key, image, **dict.fromkeys(names, 0.2))))
+
+    one_by_one = pixels
+    for name in STRENGTHS:
+        one_by_one = over([name])(keys, one_by_one)
+    np.testing.assert_allclose(over(STRENGTHS)(keys, pixels), one_by_one, atol=1e-5)
