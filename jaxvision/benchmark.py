@@ -32,7 +32,7 @@ def loop_overhead(settings: Settings, *, steps: int = 150, repeats: int = 5) -> 
     schedule = dataclasses.replace(settings.train, epochs=epochs, eval_every=steps, checkpoint_every=steps)
     run = runs.assemble(dataclasses.replace(settings, train=schedule))
     context, key = run.context(), run.parallel.replicate(rng.base(settings.seed))
-    mapped = run.parallel.train(step.train_step(run.task, run.optimizer, run.schedule, settings.optim.ema))
+    mapped = run.parallel.train(step.train_step(run.task, run.optimizer))
     ids = run.parallel.cut(order.batch_ids(run.splits.train, settings.seed, 0, run.plan.batch_size))
 
     ahead = loop.in_flight(run.parallel.devices)

@@ -1,6 +1,7 @@
 """Optimisation: learning-rate schedules, the weight-decay mask, and optimizers as optax chains."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,48 @@ import optax
 OPTIMIZERS = ('sgd', 'momentum', 'nesterov', 'adam', 'adamw')
 SCHEDULES = ('constant', 'cosine', 'step', 'linear')
 DECAYS = ('decoupled', 'coupled')
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What is static of an optimizer: two that are equal compile to the same step, whatever the traced strengths.
+
+    Attributes:
+      name, decay, momentum, b2, clip: as in `chain`.
+      decays: whether strengths['weight_decay'] acts.
+      schedule, steps, warmup, milestones, factor: as in `schedule`.
+      averaging: decay of the moving average of the weights; 0 keeps none.
+    """
+
+    name: str
+    decays: bool = False
+    decay: str = 'decoupled'
+    momentum: float = 0.9
+    b2: float = 0.999
+    clip: float = 0.0
+    schedule: str = 'constant'
+    steps: int = 1
+    warmup: float = 0.0
+    milestones: tuple[float, ...] = (0.5, 0.75)
+    factor: float = 0.1
+    averaging: float = 0.0
+
+    def rate(self, strengths, step):
+        """The learning rate at a step: strengths['learning_rate'], the peak, times the schedule."""
+        shape = schedule(self.schedule, self.steps, warmup=self.warmup, milestones=self.milestones, factor=self.factor)
+        return strengths['learning_rate'] * shape(step)
+
+    def chain(self, strengths, learning_rate) -> optax.GradientTransformation:
+        """The optax chain under traced strengths."""
+        return chain(
+            self.name,
+            learning_rate=learning_rate,
+            weight_decay=strengths['weight_decay'] if self.decays else None,
+            decay=self.decay,
+            momentum=self.momentum,
+            b2=self.b2,
+            clip=self.clip,
+        )
 
 
 def schedule(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +28,7 @@ from jaxvision.training.evaluators.classification import Classification
 from jaxvision.training.evaluators.detection import Detection
 from jaxvision.training.evaluators.evaluator import Evaluator
 from jaxvision.training.evaluators.localization import Localization
+from jaxvision.training.programs import Programs, programs
 from jaxvision.training.records import Workdir
 
 COLORS = ('brightness', 'contrast', 'saturation', 'hue')
@@ -65,29 +65,32 @@ class Run:
     plan: loop.Plan
     parallel: parallel.Parallel
 
-    def optimizer(self, strengths, learning_rate):
-        """The optax chain under traced strengths."""
+    @property
+    def optimizer(self) -> optim.Optimizer:
         o = self.settings.optim
-        return optim.chain(
+        return optim.Optimizer(
             o.name,
-            learning_rate=learning_rate,
-            weight_decay=strengths['weight_decay'] if o.weight_decay else None,
+            decays=o.weight_decay > 0,
             decay=o.decay,
             momentum=o.momentum,
             b2=o.b2,
             clip=o.clip,
+            schedule=o.schedule,
+            steps=self.plan.steps,
+            warmup=o.warmup,
+            milestones=o.milestones,
+            factor=o.factor,
+            averaging=o.ema,
         )
+
+    @property
+    def programs(self) -> Programs:
+        return programs(self.task, self.optimizer, self.parallel)
 
     def rank(self, record: dict[str, Any]) -> tuple[float, ...]:
         """How good a line of metrics.jsonl is on validation."""
         found = {name.removeprefix('validation_'): record[name] for name in record if name.startswith('validation_')}
         return self.evaluator.rank(found)
-
-    def schedule(self, at):
-        o = self.settings.optim
-        return optim.schedule(o.schedule, self.plan.steps, warmup=o.warmup, milestones=o.milestones, factor=o.factor)(
-            at
-        )
 
     def strengths(self) -> dict[str, Any]:
         """How strong each regulariser is: traced, so that one compiled step serves all values."""
@@ -113,24 +116,19 @@ class Run:
 
     def initial(self) -> state.State:
         """The state before the first step, replicated."""
-        return self.parallel.create(*self._creation())
+        return self.programs.create(*self._creation())
 
     def like(self) -> state.State:
         """The shapes, types and places of such a state; nothing is compiled or computed."""
-        place = functools.partial(jax.ShapeDtypeStruct, sharding=self.parallel.replicated)
-        return jax.tree.map(lambda leaf: place(leaf.shape, leaf.dtype), jax.eval_shape(*self._creation()))
+        return self.programs.like(*self._creation())
 
-    def _creation(self) -> tuple[Callable[[jax.Array], state.State], jax.Array]:
+    def _creation(self) -> tuple[jax.Array, dict[str, Any], dict[str, Any]]:
+        """What makes a state: key, strengths, constants."""
         constants = {
             **resident.pixel_statistics(self.source, self.splits.train),
             'temperature': np.float32(self.settings.model.temperature),
         }
-
-        def create(key):
-            averaged = self.settings.optim.ema > 0
-            return state.create(self.task, self.optimizer, key, {'strengths': self.strengths()}, constants, averaged)
-
-        return create, rng.key(self.settings.seed, 'init')
+        return rng.key(self.settings.seed, 'init'), self.strengths(), constants
 
 
 @functools.lru_cache(maxsize=2)
@@ -304,7 +302,6 @@ def train(
     if workdir.complete:
         return workdir.read('result.json')
     context = run.context(teacher)
-    predict = run.parallel.predict(step.predict_step(run.task))
     batch = evaluation.batch_size(run.source.shape)
     # The curves' clean train error comes from as many examples as validation has; the result's from all of them.
     glance = run.splits.train
@@ -312,7 +309,7 @@ def train(
         glance = rng.generator(0, 'split', 4).permutation(glance)[: len(run.splits.validation)]
 
     def collect(now: state.State, ids: np.ndarray):
-        return evaluation.collect(predict, (now.variables,), context, ids, run.parallel, batch)
+        return evaluation.collect(run.programs.predict, (now.variables,), context, ids, run.parallel, batch)
 
     def evaluate(now: state.State) -> dict[str, float]:
         record = {}
@@ -329,7 +326,7 @@ def train(
             context=context,
             key=run.parallel.replicate(rng.base(run.settings.seed)),
             parallel=run.parallel,
-            step=step.train_step(run.task, run.optimizer, run.schedule, run.settings.optim.ema),
+            programs=run.programs,
             evaluate=evaluate,
             workdir=workdir,
             checkpoints=checkpoints,

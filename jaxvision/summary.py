@@ -5,7 +5,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxvision import optim, runs, teachers
 from jaxvision.data import resident
@@ -88,8 +87,8 @@ def plan(run: runs.Run) -> str:
 
 def memory(run: runs.Run) -> int:
     """Bytes on one device: what lies there, and what XLA's compiler plans for one step's temporaries."""
-    body = step.train_step(run.task, run.optimizer, run.schedule, run.settings.optim.ema)
-    state = jax.eval_shape(run.initial)
+    body = step.train_step(run.task, run.optimizer)
+    state = jax.tree.map(_like, run.like())
     context = {
         'data': jax.tree.map(_like, resident.resident(run.source)),
         'strengths': run.strengths(),
@@ -102,5 +101,5 @@ def memory(run: runs.Run) -> int:
     return analysis.argument_size_in_bytes + analysis.temp_size_in_bytes
 
 
-def _like(array: np.ndarray) -> jax.ShapeDtypeStruct:
+def _like(array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(array.shape, array.dtype)

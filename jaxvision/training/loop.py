@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxvision.data import order
 from jaxvision.errors import Stopped, UserError
 from jaxvision.training.checkpoints import Checkpoints
+from jaxvision.training.programs import Programs
 from jaxvision.training.progress import Progress
 from jaxvision.training.records import Workdir
 from jaxvision.training.state import State
@@ -80,7 +80,7 @@ def run(
     context: Any,
     key: jax.Array,
     parallel,
-    step: Callable,
+    programs: Programs,
     evaluate: Callable[[State], dict[str, float]],
     workdir: Workdir,
     checkpoints: Checkpoints,
@@ -96,7 +96,7 @@ def run(
       state: before the first step, replicated; it is consumed.
       context, key: of the step, replicated.
       parallel: a training.parallel.Parallel.
-      step: a training step, unmapped.
+      programs: of the run, on these devices.
       evaluate: state -> {'train_NAME', 'validation_NAME': of each metric that is watched}.
       workdir, checkpoints: where records and states go.
       headline: the metric that the progress tells.
@@ -117,15 +117,6 @@ def run(
         state, meta = checkpoints.restore(done, state)
         tally = _Tally(meta)
     workdir.cut_back(done)
-    names: list[str] = []
-
-    def packed(state, context, ids, key, *, axis_name):
-        """The step, with its metrics as one array [metric]: one transfer instead of one a metric."""
-        state, metrics = step(state, context, ids, key, axis_name=axis_name)
-        names[:] = sorted(metrics)
-        return state, jnp.stack([metrics[name] for name in names])
-
-    mapped = {count: parallel.train(packed, count) for count in {1, plan.steps_per_call}}
     progress = Progress(label, plan.steps, done, stream, headline)
     pending: collections.deque = collections.deque()
     clock = _Clock(plan.batch_size)
@@ -146,8 +137,8 @@ def run(
     def drain() -> None:
         """Takes the finished steps' metrics to the host."""
         for first, metrics in jax.device_get(list(pending)):
-            for index, values in enumerate(metrics.reshape(-1, len(names))):
-                one = dict(zip(names, values.tolist(), strict=True))
+            for index, values in enumerate(metrics.reshape(-1, len(programs.names))):
+                one = dict(zip(programs.names, values.tolist(), strict=True))
                 check(first + index + 1, one)
                 tally.add(one)
         pending.clear()
@@ -158,7 +149,7 @@ def run(
         clock.start()
         count, cut = feed(done)
         while done < plan.steps:
-            state, metrics = mapped[count](state, context, cut, key)
+            state, metrics = programs.train(count)(state, context, cut, key)
             pending.append((done, metrics))
             done += count
             trained = count

@@ -35,17 +35,23 @@ class Parallel:
         if kind not in KINDS:
             raise ValueError(f'unknown kind {kind!r}; known are {", ".join(KINDS)}')
         self.kind = kind
-        self.devices = list(devices or jax.local_devices())
+        self.devices = tuple(devices or jax.local_devices())
         self.mesh = Mesh(np.array(self.devices), (AXIS,))
         self.replicated = NamedSharding(self.mesh, PartitionSpec())
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, Parallel) and (self.kind, self.devices) == (other.kind, other.devices)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.devices))
 
     def replicate(self, tree):
         """Puts every array on every device. What a mapped step reads must lie so, else it is copied at each call."""
         return jax.device_put(tree, self.replicated)
 
-    def create(self, init, *args):
-        """Runs init(*args) compiled, its result replicated."""
-        return jax.jit(init, out_shardings=self.replicated)(*args)
+    def create(self, init):
+        """init compiled, its result replicated."""
+        return jax.jit(init, out_shardings=self.replicated)
 
     def cut(self, batch: np.ndarray, axis: int = 0) -> np.ndarray:
         """[..., batch, ...] -> [devices, ..., batch / devices, ...]."""

@@ -34,16 +34,15 @@ class State(flax.struct.PyTreeNode):
         return {**network, 'constants': self.constants}
 
 
-def create(task, optimizer, key: jax.Array, context, constants, averaged: bool) -> State:
+def create(task, optimizer, key: jax.Array, strengths, constants) -> State:
     """The state before the first step.
 
     Args:
       task: a tasks.task.Task.
-      optimizer: strengths, learning rate -> optax chain.
+      optimizer: an optim.Optimizer.
       key: of the initial weights.
-      context: of the step; only its strengths are used.
+      strengths: of the step's context.
       constants: {'mean', 'std': float32 [channel], 'temperature': float32 scalar}.
-      averaged: whether to keep a moving average of the weights.
     """
     variables = task.init(key)
     network = {'params': variables['params'], 'batch_stats': variables['batch_stats']}
@@ -51,7 +50,7 @@ def create(task, optimizer, key: jax.Array, context, constants, averaged: bool) 
         step=jnp.zeros((), jnp.int32),
         **network,
         constants=jax.tree.map(jnp.asarray, constants),
-        opt_state=optimizer(context['strengths'], 0.0).init(variables['params']),
+        opt_state=optimizer.chain(strengths, 0.0).init(variables['params']),
         # A copy: the state is donated whole, and no buffer may be donated twice.
-        average=jax.tree.map(jnp.copy, network) if averaged else None,
+        average=jax.tree.map(jnp.copy, network) if optimizer.averaging else None,
     )

@@ -1,27 +1,21 @@
 """The one training step, and the one evaluation step: pure functions, written against an axis name."""
 
-from collections.abc import Callable
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxvision import optim
+from jaxvision.optim import Optimizer
 from jaxvision.tasks.task import Context, Task, Variables
 from jaxvision.training.state import State
 
-Optimizer = Callable[[Any, Any], optax.GradientTransformation]  # strengths, learning rate -> chain
 
-
-def train_step(task: Task, optimizer: Optimizer, schedule, average_decay: float = 0.0):
+def train_step(task: Task, optimizer: Optimizer):
     """Builds step(state, context, ids, key, *, axis_name) -> (state, metrics).
 
     Args:
       task: what is minimised.
-      optimizer: makes the optax chain from the traced strengths and learning rate.
-      schedule: step -> share of the peak learning rate, `context['strengths']['learning_rate']`.
-      average_decay: of the moving average of weights; 0 keeps none.
+      optimizer: how; its strengths and peak learning rate are traced, in `context['strengths']`.
 
     Returns:
       The step. `ids` int32 [batch] are this device's examples, `key` is the run's. The metrics are scalars: the means
@@ -42,8 +36,9 @@ def train_step(task: Task, optimizer: Optimizer, schedule, average_decay: float 
 
         gradients, (metrics, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
         gradients, batch_stats = _mean_over((gradients, batch_stats), axis_name)
-        learning_rate = strengths['learning_rate'] * schedule(state.step)
-        updates, opt_state = optimizer(strengths, learning_rate).update(gradients, state.opt_state, state.params)
+        learning_rate = optimizer.rate(strengths, state.step)
+        rule = optimizer.chain(strengths, learning_rate)
+        updates, opt_state = rule.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         metrics |= {
             'learning_rate': learning_rate,
@@ -51,9 +46,9 @@ def train_step(task: Task, optimizer: Optimizer, schedule, average_decay: float 
             'weight_norm': optax.tree.norm(params),
         }
         average = state.average
-        if average_decay:
+        if optimizer.averaging:
             network = {'params': params, 'batch_stats': batch_stats}
-            average = optim.average(average, network, average_decay, state.step)
+            average = optim.average(average, network, optimizer.averaging, state.step)
         state = state.replace(
             step=state.step + 1, params=params, batch_stats=batch_stats, opt_state=opt_state, average=average
         )

@@ -1,5 +1,7 @@
 """Devices: eight give what one gives, pmap gives what shard_map gives, with every regulariser on."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -36,8 +38,7 @@ STRENGTHS = {
 }
 
 
-def optimizer(strengths, learning_rate):
-    return optim.chain('momentum', learning_rate=learning_rate, weight_decay=strengths['weight_decay'], clip=5.0)
+OPTIMIZER = optim.Optimizer('momentum', decays=True, clip=5.0, schedule='cosine', steps=10, averaging=0.9)
 
 
 def classified() -> tuple[Source, Task]:
@@ -85,13 +86,10 @@ def run(kind: str, devices: int, steps_per_call: int = 1, task: str = 'classify'
         'data': resident.resident(source),
         'strengths': {name: np.float32(value) for name, value in STRENGTHS.items()},
     }
-
-    def create(key):
-        return state.create(task, optimizer, key, context, constants, True)
-
-    now, teacher = (mapped.create(create, rng.key(seed, 'init')) for seed in range(2))
+    create = mapped.create(functools.partial(state.create, task, OPTIMIZER))
+    now, teacher = (create(rng.key(seed, 'init'), context['strengths'], constants) for seed in range(2))
     context = mapped.replicate({**context, 'teachers': (teacher.variables,)})
-    train = mapped.train(step.train_step(task, optimizer, optim.schedule('cosine', 10), 0.9), steps_per_call)
+    train = mapped.train(step.train_step(task, OPTIMIZER), steps_per_call)
     ids = np.stack([order.batch_ids(np.arange(100), 0, number, BATCH) for number in range(STEPS)])
     metrics = []
     if steps_per_call == STEPS:

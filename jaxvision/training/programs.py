@@ -1,0 +1,57 @@
+"""The compiled programs of a run; runs of one process that differ only in what is traced share them."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxvision.optim import Optimizer
+from jaxvision.tasks.task import Task
+from jaxvision.training import state, step
+from jaxvision.training.parallel import Parallel
+
+KEPT = 8  # Sets of programs that a process keeps; a sweep goes through its variants one after the other.
+
+
+class Programs:
+    """What a run calls: all of it pure, mapped over the devices, and compiled at its first call.
+
+    Attributes:
+      names: of the metrics of a training step, once it was called.
+      predict: (variables, context, ids `cut`) -> outputs; see `Parallel.predict`.
+      create: (key, strengths, constants) -> the state before the first step, replicated.
+    """
+
+    def __init__(self, task: Task, optimizer: Optimizer, parallel: Parallel):
+        self._step = step.train_step(task, optimizer)
+        self._parallel = parallel
+        self._train: dict[int, Callable] = {}
+        self.names: list[str] = []
+        self.predict = parallel.predict(step.predict_step(task))
+        self._create = functools.partial(state.create, task, optimizer)
+        self.create = parallel.create(self._create)
+
+    def like(self, *args) -> state.State:
+        """The shapes, types and places of what create(*args) would be; nothing is compiled or computed."""
+        place = functools.partial(jax.ShapeDtypeStruct, sharding=self._parallel.replicated)
+        return jax.tree.map(lambda leaf: place(leaf.shape, leaf.dtype), jax.eval_shape(self._create, *args))
+
+    def train(self, steps: int) -> Callable:
+        """The program of so many steps: (state, context, ids, key) -> (state, metrics [..., name])."""
+        if steps not in self._train:
+            self._train[steps] = self._parallel.train(self._packed, steps)
+        return self._train[steps]
+
+    def _packed(self, now, context, ids, key, *, axis_name) -> tuple[Any, jax.Array]:
+        """The step, with its metrics as one array [name]: one transfer instead of one a metric."""
+        now, metrics = self._step(now, context, ids, key, axis_name=axis_name)
+        self.names[:] = sorted(metrics)
+        return now, jnp.stack([metrics[name] for name in self.names])
+
+
+@functools.lru_cache(maxsize=KEPT)
+def programs(task: Task, optimizer: Optimizer, parallel: Parallel) -> Programs:
+    """The programs of all runs of this task, under this optimizer, on these devices."""
+    return Programs(task, optimizer, parallel)
