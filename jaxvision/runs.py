@@ -31,6 +31,7 @@ from jaxvision.training.evaluators.localization import Localization
 from jaxvision.training.programs import Programs, programs
 from jaxvision.training.records import Workdir
 
+PATIENCE = 60.0  # Seconds that a trial trains before its states are written.
 COLORS = ('brightness', 'contrast', 'saturation', 'hue')
 LOSS_WEIGHTS = ('class_weight', 'box_weight', 'objectness_weight')
 EVALUATORS: dict[str, type] = {'classify': Classification, 'localize': Localization, 'detect': Detection}
@@ -284,6 +285,7 @@ def train(
     alone: Workdir | None = None,
     label: str = 'training',
     stream=None,
+    trial: bool = False,
 ) -> dict[str, Any]:
     """Trains one run to the end, from wherever it was, and writes its records.
 
@@ -293,6 +295,7 @@ def train(
       teacher: whom to imitate, or None.
       alone: the finished workdir of the same student without its teacher, to be compared with.
       label, stream: of the progress.
+      trial: of a sweep: config, environment, metrics and result are its record, and checkpoints if it is long.
 
     Returns:
       result.json.
@@ -318,7 +321,7 @@ def train(
             record |= {f'{split}_{name}': value for name, value in watched.items()}
         return record
 
-    with Checkpoints(workdir, run.rank) as checkpoints:
+    with Checkpoints(workdir, run.rank, PATIENCE if trial else 0.0) as checkpoints:
         last, seconds = loop.run(
             run.plan,
             ids=run.splits.train,
@@ -333,6 +336,7 @@ def train(
             headline=run.evaluator.headline,
             label=label,
             stream=stream,
+            events=not trial,
         )
         records = workdir.metrics()
         chosen = best_step(records, run.rank)
@@ -360,8 +364,9 @@ def train(
         result['alone'] = alone.read('result.json')
         if isinstance(outputs['test'], np.ndarray):
             others['alone_test_logits'] = np.load(alone / 'predictions.npz')['test_logits']
-    workdir.write_arrays('predictions.npz', **run.evaluator.records(outputs, run.splits), **others)
-    workdir.write_arrays('samples.npz', **samples(run, context))
+    if not trial:
+        workdir.write_arrays('predictions.npz', **run.evaluator.records(outputs, run.splits), **others)
+        workdir.write_arrays('samples.npz', **samples(run, context))
     workdir.write('result.json', result)
     return result
 

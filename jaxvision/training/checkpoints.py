@@ -47,19 +47,26 @@ class Checkpoints:
     Args:
       workdir: its metrics.jsonl says how good each evaluated step is, so a record is written before its step is saved.
       rank: a line of metrics.jsonl -> what "best on validation" goes by.
+      patience: seconds of training before the first state is written; until then the best one is kept in memory. A
+        short trial of a sweep costs less to run again than to save.
     """
 
-    def __init__(self, workdir: Workdir, rank: Rank):
-        logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax tells every step of a save.
+    def __init__(self, workdir: Workdir, rank: Rank, patience: float = 0.0):
         self.path = pathlib.Path(workdir / 'checkpoints')
+        self._workdir, self._rank, self._patience = workdir, rank, patience
+        self._held: tuple[int, Any, dict[str, Any]] | None = None  # The best of what was not written.
+        self._manager = self._open() if not patience or self.path.exists() else None
+
+    def _open(self) -> ocp.CheckpointManager:
+        logging.getLogger('absl').setLevel(logging.CRITICAL)  # Orbax tells every step of a save.
         try:
-            self._manager = ocp.CheckpointManager(
+            return ocp.CheckpointManager(
                 self.path,
                 # Named at once, so that the shapes of a checkpoint can be read before it is.
                 item_handlers={'state': ocp.StandardCheckpointHandler(), 'meta': ocp.JsonCheckpointHandler()},
                 options=ocp.CheckpointManagerOptions(
                     preservation_policy=checkpoint_managers.AnyPreservationPolicy(
-                        [checkpoint_managers.LatestN(2), _Best(workdir, rank)]
+                        [checkpoint_managers.LatestN(2), _Best(self._workdir, self._rank)]
                     ),
                     # The next step donates the state's buffers, so a save must be over before it.
                     enable_async_checkpointing=False,
@@ -72,11 +79,13 @@ class Checkpoints:
         return self
 
     def __exit__(self, *unused):
-        self._manager.close()
+        if self._manager is not None:
+            self._manager.close()
 
     @property
     def steps(self) -> list[int]:
-        return sorted(self._manager.all_steps())
+        """Those on disk."""
+        return [] if self._manager is None else sorted(self._manager.all_steps())
 
     def save(self, step: int, state, meta: dict[str, Any]) -> None:
         """Saves a step that is not saved yet.
@@ -84,10 +93,26 @@ class Checkpoints:
         Args:
           step: its number.
           state: tree of arrays.
-          meta: JSON beside it.
+          meta: JSON beside it; its 'seconds' are those spent training.
         """
-        if step in self.steps:
-            return
+        if self._manager is None:
+            if meta['seconds'] < self._patience:
+                self._hold(step, state, meta)
+                return
+            self._manager = self._open()
+            if self._held is not None:
+                self._write(*self._held)
+        if step not in self.steps:
+            self._write(step, state, meta)
+
+    def _hold(self, step: int, state, meta: dict[str, Any]) -> None:
+        """Keeps a state on the host if it is the best so far: the next step takes over the device's buffers."""
+        records = self._workdir.metrics()
+        if records and best_step(records, self._rank) == step:
+            self._held = (step, jax.device_get(state), meta)
+
+    def _write(self, step: int, state, meta: dict[str, Any]) -> None:
+        assert self._manager is not None
         needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(state)) + SPARE
         with writing(self.path):
             free = shutil.disk_usage(self.path).free
@@ -108,13 +133,15 @@ class Checkpoints:
         """The state and the meta of a step.
 
         Args:
-          step: one of `steps`.
+          step: one of `steps`, or the best step that this object was given.
           like: tree of arrays or jax.ShapeDtypeStruct, with the shardings that the result is to have.
 
         Raises:
           UserError: the checkpoint is of another shape.
         """
         try:
+            if self._manager is None:
+                return self._from_memory(step, like)
             self._check(step, like)
             items = ocp.args.Composite(state=ocp.args.StandardRestore(like), meta=ocp.args.JsonRestore())
             restored = self._manager.restore(step, args=items)
@@ -125,8 +152,15 @@ class Checkpoints:
             ) from error
         return restored['state'], restored['meta']
 
+    def _from_memory(self, step: int, like) -> tuple[Any, dict[str, Any]]:
+        if self._held is None or self._held[0] != step:
+            raise ValueError(f'step {step} was not kept')
+        places = jax.tree.map(lambda leaf: leaf.sharding, like)
+        return jax.device_put(self._held[1], places), self._held[2]
+
     def _check(self, step: int, like) -> None:
         """Compares shapes first: Orbax tells a mismatch in hundreds of lines."""
+        assert self._manager is not None
         saved = self._manager.item_metadata(step)['state']
         if saved is None:
             raise ValueError('its metadata is missing')

@@ -87,6 +87,7 @@ def run(
     headline: str,
     label: str = 'training',
     stream=None,
+    events: bool = True,
 ) -> tuple[State, float]:
     """Trains from the newest checkpoint, or from `state`, to the last step.
 
@@ -102,6 +103,7 @@ def run(
       headline: the metric that the progress tells.
       label: how the progress calls this run.
       stream: where the progress goes; stdout if None.
+      events: whether to write TensorBoard events.
 
     Returns:
       The last state, and the seconds spent training in all sessions of the run (evaluations not counted).
@@ -145,7 +147,7 @@ def run(
         if tally.count:
             progress.advance(done, tally.last_loss, clock.rate())
 
-    with _Signals() as signals, contextlib.closing(progress), _events(workdir, done) as events:
+    with _Signals() as signals, contextlib.closing(progress), _events(workdir, done, events) as tell:
         clock.start()
         count, cut = feed(done)
         while done < plan.steps:
@@ -173,7 +175,7 @@ def run(
                     check(done, found)
                     record |= {'examples_per_second': clock.rate(), **found}
                     workdir.append(record)  # Before the save: a restart cuts back what was not saved.
-                    events(record)
+                    tell(record)
                     progress.evaluated(record, clock.seconds_a_step() * (plan.steps - done))
                 checkpoints.save(done, state, tally.meta())
                 clock.start()
@@ -263,8 +265,11 @@ class _Signals:
 
 
 @contextlib.contextmanager
-def _events(workdir: Workdir, step: int):
+def _events(workdir: Workdir, step: int, wanted: bool):
     """A function that writes a record for TensorBoard; what an earlier session wrote after `step` is superseded."""
+    if not wanted:
+        yield lambda record: None
+        return
     from tensorboardX import SummaryWriter
 
     try:

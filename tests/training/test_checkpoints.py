@@ -60,3 +60,26 @@ def test_a_folder_that_vanished_is_told_in_one_line(tmp_path):
         with pytest.raises(UserError, match='cannot write .*checkpoints: No such file'):
             checkpoints.save(1, {'a': np.zeros(3, np.float32)}, {'step': 1})
         checkpoints.path.mkdir()
+
+
+@pytest.mark.parametrize(('seconds', 'on_disk'), [(1.0, []), (15.0, [2, 4, 5]), (40.0, [2, 4, 5])])
+def test_a_short_trial_writes_no_states_and_a_long_one_loses_none(tmp_path, seconds, on_disk):
+    """Until a minute is trained the best state is held in memory; then it is written before the others."""
+    import jax
+
+    workdir, sharding = Workdir(tmp_path), jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    like = {'a': jax.ShapeDtypeStruct((3,), np.float32, sharding=sharding)}
+    with Checkpoints(workdir, rank, patience=60.0) as checkpoints:
+        for step, accuracy in enumerate((0.5, 0.9, 0.6, 0.7, 0.8), start=1):
+            workdir.append({'step': step, 'validation_accuracy': accuracy})
+            checkpoints.save(step, {'a': np.full(3, step, np.float32)}, {'seconds': step * seconds})
+        assert checkpoints.steps == on_disk
+        state, meta = checkpoints.restore(2, like)
+        np.testing.assert_array_equal(state['a'], [2, 2, 2])
+        assert meta == {'seconds': 2 * seconds}
+        if not on_disk:
+            with pytest.raises(UserError, match='step 1 was not kept'):
+                checkpoints.restore(1, like)
+    assert (tmp_path / 'checkpoints').exists() == bool(on_disk)
+    with Checkpoints(workdir, rank, patience=60.0) as again:
+        assert again.steps == on_disk
