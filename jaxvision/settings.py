@@ -5,8 +5,9 @@ line's overrides, into the frozen dataclasses below, which is all that the rest 
 """
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -258,12 +259,50 @@ def resolve(config: ml_collections.ConfigDict, overridden: Collection[str] = ())
     if not isinstance(config, ml_collections.ConfigDict):
         raise UserError(f'get_config() returned a {type(config).__name__}, not the ConfigDict of settings.defaults()')
     settings = from_dict(config.to_dict())
-    unread = _unread(settings)
     for key in overridden:
-        for prefix, why in unread.items():
-            if key == prefix or key.startswith(prefix + '.'):
-                raise UserError(f'config.{key} is set, but nothing reads it in this run: {why}')
+        why = unread(settings, key)
+        if why:
+            raise UserError(f'config.{key} is set, but nothing reads it in this run: {why}')
     return settings
+
+
+def override(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """The settings with other values.
+
+    Args:
+      settings: checked ones.
+      changes: dotted key -> value, e.g. {'model.width': 0.5}.
+
+    Raises:
+      UserError: an unknown key, a wrong type, a value out of range, or one that nothing reads in the new settings.
+    """
+    tree = dataclasses.asdict(settings)
+    for key, value in changes.items():
+        *folders, name = key.split('.')
+        place = tree
+        for folder in folders:
+            place = place.get(folder)
+            if not isinstance(place, dict):
+                raise UserError(f'config.{key} is unknown: there is no tree config.{key.rpartition(".")[0]}')
+        if isinstance(place.get(name), dict):
+            raise UserError(f'config.{key} is a tree; set one of {", ".join(f"{key}.{leaf}" for leaf in place[name])}')
+        place[name] = value
+    changed = from_dict(tree)
+    for key in changes:
+        why = unread(changed, key)
+        if why:
+            raise UserError(f'config.{key} is set, but nothing reads it in this run: {why}')
+    return changed
+
+
+def value_of(settings: Settings, key: str) -> Any:
+    """The value of a dotted key."""
+    return functools.reduce(getattr, key.split('.'), settings)
+
+
+def unread(settings: Settings, key: str) -> str:
+    """Why nothing reads this dotted key under these settings, or '' if something does."""
+    return next((why for name, why in _unread(settings).items() if key == name or key.startswith(f'{name}.')), '')
 
 
 def from_dict(tree: dict[str, Any]) -> Settings:

@@ -53,18 +53,12 @@ def experiment_settings():
 
 def set_up() -> None:
     """Devices and caches, before anything is computed. JAX is imported here, not for --help."""
-    import jax
     from absl import logging
 
-    from jaxvision.data import sources
-    from jaxvision.training import environment, parallel
+    from jaxvision.training import setup
 
     logging.set_verbosity(logging.ERROR)  # TFDS, Orbax and XLA tell much that only their developers need.
-    parallel.set_up_cpu(environment.cores())
-    if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
-        jax.config.update('jax_compilation_cache_dir', str(sources.cache_dir() / 'compilation'))
-    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
-    jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)
+    setup.process()
 
 
 def _parse(argv: list[str], positional: bool = False) -> list[str]:

@@ -1,5 +1,6 @@
 """What a run depends on besides its config: versions, devices, the code's commit, the data."""
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -13,6 +14,7 @@ import jax
 PACKAGES = ('jaxvision', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scipy', 'tensorflow-datasets')
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Python's and each package's version; '' for one that is not installed."""
     found = {'python': platform.python_version()}
@@ -39,6 +41,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
+@functools.cache
 def code() -> str:
     """Hash of the code that trains: every module but those that only draw."""
     root = pathlib.Path(__file__).resolve().parents[1]
@@ -49,6 +52,7 @@ def code() -> str:
     return digest.hexdigest()[:16]
 
 
+@functools.cache
 def commit() -> dict[str, Any]:
     """The commit of the code that runs, and whether it was changed since; empty outside of a git checkout."""
     root = pathlib.Path(__file__).resolve().parents[2]

@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import math
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from jaxvision.training.checkpoints import Checkpoints
 from jaxvision.training.programs import Programs
 from jaxvision.training.progress import Progress
 from jaxvision.training.records import Workdir
+from jaxvision.training.signals import Signals
 from jaxvision.training.state import State
 
 DRAIN_EVERY = 50  # Steps between looks at the losses; a NaN is still named by its own step.
@@ -147,7 +147,7 @@ def run(
         if tally.count:
             progress.advance(done, tally.last_loss, clock.rate())
 
-    with _Signals() as signals, contextlib.closing(progress), _events(workdir, done, events) as tell:
+    with Signals() as signals, contextlib.closing(progress), _events(workdir, done, events) as tell:
         clock.start()
         count, cut = feed(done)
         while done < plan.steps:
@@ -238,30 +238,6 @@ class _Clock:
         """Examples a second since the run started, 0 before there is anything to tell."""
         seconds = self.seconds_a_step()
         return self._batch_size / seconds if seconds else 0.0
-
-
-class _Signals:
-    """Notes SIGTERM and SIGINT while the loop runs; asked a second time, it does what was done before it."""
-
-    def __init__(self):
-        self.received: int | None = None
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            with contextlib.suppress(ValueError):  # Not in the main thread: then there is nothing to install.
-                self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *unused):
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number, frame):
-        before = self._before.get(number)
-        if self.received is not None and callable(before):
-            before(number, frame)
-        self.received = number
 
 
 @contextlib.contextmanager
