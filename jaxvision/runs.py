@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -300,26 +301,18 @@ def train(
     Returns:
       result.json.
     """
-    workdir.claim(dataclasses.asdict(run.settings))
-    _record_environment(run, workdir, teacher)
+    begin(run, workdir, teacher)
     if workdir.complete:
         return workdir.read('result.json')
     context = run.context(teacher)
     batch = evaluation.batch_size(run.source.shape)
-    # The curves' clean train error comes from as many examples as validation has; the result's from all of them.
-    glance = run.splits.train
-    if len(glance) > len(run.splits.validation):
-        glance = rng.generator(0, 'split', 4).permutation(glance)[: len(run.splits.validation)]
+    glanced = glance(run.splits)
 
     def collect(now: state.State, ids: np.ndarray):
         return evaluation.collect(run.programs.predict, (now.variables,), context, ids, run.parallel, batch)
 
     def evaluate(now: state.State) -> dict[str, float]:
-        record = {}
-        for split, ids in (('train', glance), ('validation', run.splits.validation)):
-            watched = run.evaluator.watch(collect(now, ids), ids)
-            record |= {f'{split}_{name}': value for name, value in watched.items()}
-        return record
+        return watch(run, {name: (ids, collect(now, ids)) for name, ids in glanced.items()})
 
     with Checkpoints(workdir, run.rank, PATIENCE if trial else 0.0) as checkpoints:
         last, seconds = loop.run(
@@ -343,18 +336,18 @@ def train(
         best = last if chosen == run.plan.steps else checkpoints.restore(chosen, last)[0]
 
     outputs = {name: collect(last, ids) for name, ids in run.splits.items()}
+    best_outputs = outputs
+    if best is not last:
+        best_outputs = {name: collect(best, ids) for name, ids in run.splits.items()}
     result = {
         'task': run.settings.task,
         'steps': run.plan.steps,
         'seconds': seconds,
         'examples_per_second': float(np.median([record['examples_per_second'] for record in records])),
         'parameters': parameter_count(last.params),
-        **conclude(run, outputs),
+        'hash': fingerprint([jax.device_get(last.variables)]),
+        **results(run, outputs, chosen, best_outputs),
     }
-    best_splits = result['splits']
-    if best is not last:
-        best_splits = summaries(run, {name: collect(best, ids) for name, ids in run.splits.items()})
-    result['best'] = {'step': chosen, 'splits': best_splits}
     others = {}
     if teacher is not None:
         result['teacher'] = teacher.record
@@ -369,6 +362,40 @@ def train(
         workdir.write_arrays('samples.npz', **samples(run, context))
     workdir.write('result.json', result)
     return result
+
+
+def begin(run: Run, workdir: Workdir, teacher: Teacher | None) -> None:
+    """Makes the workdir this run's own.
+
+    Raises:
+      UserError: it belongs to another config, or data or teacher are not what they were.
+    """
+    workdir.claim(dataclasses.asdict(run.settings))
+    _record_environment(run, workdir, teacher)
+
+
+def glance(splits: Splits) -> dict[str, np.ndarray]:
+    """The examples that the curves come from: validation, and as many of train, where it has more."""
+    train = splits.train
+    if len(train) > len(splits.validation):
+        train = rng.generator(0, 'split', 4).permutation(train)[: len(splits.validation)]
+    return {'train': train, 'validation': splits.validation}
+
+
+def watch(run: Run, found: dict[str, tuple[np.ndarray, Any]]) -> dict[str, float]:
+    """A point of the curves, {'train_NAME', 'validation_NAME'}, from split -> (ids, outputs)."""
+    return {
+        f'{split}_{name}': value
+        for split, (ids, outputs) in found.items()
+        for name, value in run.evaluator.watch(outputs, ids).items()
+    }
+
+
+def results(run: Run, outputs: dict[str, Any], chosen: int, best_outputs: dict[str, Any]) -> dict[str, Any]:
+    """What result.json says of the outputs on all splits, at the last step and at the one chosen on validation."""
+    found = conclude(run, outputs)
+    splits = found['splits'] if best_outputs is outputs else summaries(run, best_outputs)
+    return {**found, 'best': {'step': chosen, 'splits': splits}}
 
 
 def _record_environment(run: Run, workdir: Workdir, teacher: Teacher | None) -> None:
@@ -453,6 +480,14 @@ def conclude(run: Run, outputs: dict[str, Any]) -> dict[str, Any]:
 
 def summaries(run: Run, outputs: dict[str, Any]) -> dict[str, Any]:
     return {name: run.evaluator.summarize(outputs[name], ids) for name, ids in run.splits.items()}
+
+
+def fingerprint(members: list[Variables]) -> str:
+    """A hash of every bit of some networks' variables, on the host."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(members):
+        digest.update(np.ascontiguousarray(leaf).data)
+    return digest.hexdigest()[:16]
 
 
 def parameter_count(params) -> int:

@@ -93,7 +93,7 @@ def restore(folder: pathlib.Path, settings: Settings) -> Teacher:
         }
         # An ensemble is of the members' last steps: there is no other to choose from.
         record['best'] = {'step': record['steps'], 'splits': record['splits']}
-    record['hash'] = _hash([variables for _, variables in members])
+    record['hash'] = runs.fingerprint([variables for _, variables in members])
     return Teacher(
         tasks=tuple(run.task for run, _ in members),
         variables=tuple(variables for _, variables in members),
@@ -162,10 +162,3 @@ def _outputs(members: list[tuple[Run, Variables]]) -> dict[str, Any]:
             'the members of the teacher were trained on different images; one teacher wants the same for all'
         )
     return runs.outputs(first, *((run.task, run.parallel.replicate(variables)) for run, variables in members))
-
-
-def _hash(variables: list[Any]) -> str:
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(variables):
-        digest.update(np.ascontiguousarray(leaf).data)
-    return digest.hexdigest()[:16]

@@ -34,8 +34,12 @@ def define_config() -> None:
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS['config'])  # So that --help tells of it.
 
 
-def experiment_settings():
-    """The config's name, its settings after overrides, and the overridden keys; checked before JAX is loaded."""
+def experiment_settings(all_read: bool = True):
+    """The config's name, its settings after overrides, and the overridden keys; checked before JAX is loaded.
+
+    Args:
+      all_read: whether an overridden key that nothing reads under these settings is an error.
+    """
     from jaxvision import settings
 
     config = flags.FLAGS.config
@@ -48,7 +52,31 @@ def experiment_settings():
     flag = flags.FLAGS['config']
     name = pathlib.Path(config_flags.get_config_filename(flag)).stem
     overridden = config_flags.get_override_values(flag)
-    return name, settings.resolve(config, overridden), overridden
+    return name, settings.resolve(config, overridden if all_read else ()), overridden
+
+
+def sweep(name: str, distills: bool):
+    """The sweep of the config file: what its get_sweep() returns, or the config under several seeds."""
+    import importlib.util
+
+    from jaxvision.sweeps import designs
+
+    path = config_flags.get_config_filename(flags.FLAGS['config']).partition(':')[0]
+    spec = importlib.util.spec_from_file_location(f'sweep_of_{name}', path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, 'get_sweep'):
+        return designs.of_config(name, distills)
+    try:
+        found = module.get_sweep()
+    except UserError:
+        raise
+    except Exception as error:  # Whatever the file does.
+        raise UserError(f'get_sweep() of {path} raised {type(error).__name__}: {one_line(error)}') from error
+    if not isinstance(found, designs.Sweep):
+        raise UserError(f'get_sweep() of {path} returned a {type(found).__name__}, not a sweep')
+    return found
 
 
 def set_up() -> None:

@@ -1,26 +1,31 @@
-"""Trains one config under several seeds: python launch/sweep.py --config=configs/distill.py --seeds=12"""
+"""Compares the variants of a config over seeds or folds: python launch/sweep.py --config=configs/ablation.py"""
+
+import dataclasses
 
 from absl import flags
 
 import command
 
-SEEDS = flags.DEFINE_integer('seeds', 12, 'How many: seeds 0, 1, ...', lower_bound=1)
-WORKDIR = flags.DEFINE_string('workdir', '', 'Where the trials are recorded; runs/<config>-seeds if empty.')
+SEEDS = flags.DEFINE_integer('seeds', 0, 'How many: seeds 0, 1, ...; 0 for as many as the sweep says.', lower_bound=0)
+WORKDIR = flags.DEFINE_string('workdir', '', 'Where the sweep is recorded; runs/<config>-sweep if empty.')
+PROCESSES = flags.DEFINE_integer('processes', 0, 'How many; 0 for what fits cores and memory.', lower_bound=0)
 
 command.define_config()
 
 
 def main() -> None:
-    name, resolved, overridden = command.experiment_settings()
-    if 'seed' in overridden:
-        raise command.UserError('config.seed is set, but a sweep takes seeds 0, 1, ...; say how many with --seeds')
+    name, resolved, overridden = command.experiment_settings(all_read=False)
+    sweep = command.sweep(name, resolved.distills)
+    if SEEDS.value:
+        sweep = dataclasses.replace(sweep, seeds=SEEDS.value)
     command.set_up()
 
-    from jaxvision.sweeps import runner
+    from jaxvision.sweeps import findings, runner, trials
 
-    workdir = WORKDIR.value or f'runs/{name}-seeds'
-    summary = runner.over_seeds(resolved, range(SEEDS.value), workdir)
-    print(f'\n{runner.tell(summary)}\nRecorded in {workdir}/results.csv and summary.json')
+    trials.check_overrides(resolved, sweep, overridden)
+    workdir = WORKDIR.value or f'runs/{name}-sweep'
+    summary = runner.run(resolved, sweep, workdir, runner.engine('auto', PROCESSES.value))
+    print(f'\n{findings.text(summary)}\nRecorded in {workdir}; open {workdir}/report.html')
 
 
 if __name__ == '__main__':

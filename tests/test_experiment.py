@@ -163,23 +163,6 @@ def test_dry_run_trains_nothing(launch, tmp_path):
     assert not (tmp_path / 'none').exists()
 
 
-def test_sweep_over_seeds(distilled, launch, tmp_path):
-    flags = [*SHORT, '--seeds=2', f'--workdir={tmp_path}/sweep']
-    done = launch('sweep.py', *flags, devices=2)
-    assert done.returncode == 0, done.stderr
-    summary = read(tmp_path / 'sweep' / 'summary.json')
-    rows = (tmp_path / 'sweep' / 'results.csv').read_text().splitlines()
-    assert len(rows) == 3
-    results = [read(tmp_path / 'sweep' / f'seed-{seed}' / 'result.json') for seed in range(2)]
-    gains = [
-        one['splits']['test']['accuracy']['value'] - one['alone']['splits']['test']['accuracy']['value']
-        for one in results
-    ]
-    assert summary['difference']['mean'] == pytest.approx(np.mean(gains))
-    assert results[0]['splits'] == read(distilled[0] / 'result.json')['splits']
-    assert 'paired by seed' in done.stdout
-
-
 def test_benchmark_of_the_loop(launch):
     flags = ['--config=configs/classify.py', '--config.data.name=generated', '--config.model.filters=(4,)']
     done = launch('benchmark.py', *flags, '--steps=5', '--repeats=1')

@@ -1,95 +1,137 @@
-"""Runs one experiment under several seeds, and gathers what came out."""
+"""Runs a sweep: config and design -> trials, on some engine -> results.csv, summary.json and report.html."""
 
-import csv
+import contextlib
 import dataclasses
-from collections.abc import Sequence
+import functools
+import json
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from jaxvision import experiment, runs
+import jax
+
+from jaxvision import runs, settings, teachers
+from jaxvision.errors import Stopped, UserError
 from jaxvision.settings import Settings
-from jaxvision.sweeps import statistics
+from jaxvision.sweeps import designs, findings, table, trials
+from jaxvision.sweeps.designs import Sweep
+from jaxvision.sweeps.engines import processes
+from jaxvision.sweeps.progress import Progress
+from jaxvision.sweeps.trials import Trial
 from jaxvision.training import environment
 from jaxvision.training.records import Workdir
+from jaxvision.training.signals import Signals
 
-HELD_OUT = ('validation', 'test')
+# Trials, the root, whether to stop -> the trials as they end.
+Engine = Callable[[Sequence[Trial], pathlib.Path, Callable[[], bool]], Iterator[Trial]]
 
 
-def over_seeds(settings: Settings, seeds: Sequence[int], path: str, *, stream=None) -> dict[str, Any]:
-    """Trains the experiment once a seed, each in a workdir of its own; finished ones are not trained again.
+def run(base: Settings, sweep: Sweep, path: str, start: Engine, *, stream=None) -> dict[str, Any]:
+    """Runs what is missing of a sweep, and draws its conclusions.
 
     Args:
-      settings: of the experiment; its own seed is not used.
-      seeds: which.
-      path: of the workdir of the sweep; trial s lies in seed-s/.
+      base: the config, as the command line left it.
+      sweep: what to compare.
+      path: of the sweep's workdir. The same sweep goes on where it stopped; failed trials are tried again.
+      start: the engine, where the trials run.
       stream: where the progress goes; stdout if None.
 
     Returns:
-      What is written to summary.json: {'n', 'versions', 'git', 'metric': the task's first one, e.g. accuracy,
-      'test_accuracy' and 'validation_accuracy': as statistics.mean returns them, and in a distillation
-      'alone_test_accuracy' and 'difference': paired, distilled minus alone}. Each trial is a row of results.csv.
+      summary.json; see `findings.conclude`.
+
+    Raises:
+      UserError: something is wrong with a variant (told before any trial starts), or the workdir is another sweep's.
+      Stopped: on SIGTERM or SIGINT; what is done is in the table and in the report.
     """
     workdir = Workdir(path)
-    workdir.check({})
-    rows = []
-    for seed in seeds:
-        result = experiment.run(dataclasses.replace(settings, seed=seed), str(workdir / f'seed-{seed}'), stream=stream)
-        row = {'seed': seed, **_columns(result)}
-        if 'alone' in result:
-            row |= {f'alone_{name}': value for name, value in _columns(result['alone']).items()}
-        rows.append(row)
-    metric = runs.EVALUATORS[settings.task].headline
-    summary = {
-        'n': len(rows),
-        'metric': metric,
-        'versions': environment.versions(),
-        'git': environment.commit(),
-        **{f'{split}_{metric}': statistics.mean([row[f'{split}_{metric}'] for row in rows]) for split in HELD_OUT},
-    }
-    if all(f'alone_test_{metric}' in row for row in rows):
-        alone = [row[f'alone_test_{metric}'] for row in rows]
-        summary[f'alone_test_{metric}'] = statistics.mean(alone)
-        summary['difference'] = statistics.paired_difference([row[f'test_{metric}'] for row in rows], alone)
-    workdir.replace('results.csv', lambda path: _write(path, rows))
+    everything = trials.check(trials.expand(base, sweep, workdir.path))
+    record = {'settings': dataclasses.asdict(base), 'sweep': _lists(dataclasses.asdict(sweep))}
+    seeds = record['sweep'].pop('seeds')  # More seeds later are welcome.
+    workdir.check(record)
+    with workdir.alone():
+        workdir.claim(record)
+        taught, hashes = _teachers(everything, stream)
+        _record_environment(workdir, base, everything, hashes, seeds)
+        waiting = [trial for trial in taught if not trial.workdir.complete]
+        with Signals() as signals, contextlib.closing(Progress(len(taught), len(waiting), stream)) as progress:
+            try:
+                for ended in start(waiting, workdir.path, lambda: signals.received is not None) if waiting else ():
+                    progress.ended(ended)
+            finally:
+                summary = conclude(workdir, taught, sweep)
+        if signals.received is not None:
+            done = summary['trials'][table.DONE]
+            raise Stopped(f'stopped after {done} of {len(taught)} trials, reported in {workdir}', signals.received)
+    return summary
+
+
+def engine(name: str = 'auto', count: int = 0) -> Engine:
+    """An engine by name.
+
+    Args:
+      name: processes; or auto, what suits the backend.
+      count: of processes; 0 for as many as fit.
+    """
+    return functools.partial(processes.run, count=count)
+
+
+def conclude(workdir: Workdir, everything: Sequence[Trial], sweep: Sweep) -> dict[str, Any]:
+    """Writes results.csv, summary.json and report.html from what the trials have left."""
+    rows = table.gather(everything, sweep)
+    workdir.replace('results.csv', lambda path: table.write(path, rows))
+    headline = runs.EVALUATORS[everything[0].settings.task].headline
+    summary = findings.conclude(rows, sweep, headline)
+    summary |= {key: workdir.read('environment.json')[key] for key in ('teachers', 'versions', 'git')}
     workdir.write('summary.json', summary)
     return summary
 
 
-def _columns(result: dict[str, Any]) -> dict[str, float]:
-    metric = runs.EVALUATORS[result['task']].headline
-    columns = {f'{split}_{metric}': result['splits'][split][metric]['value'] for split in result['splits']}
-    test = result['splits']['test'].items()
-    columns |= {f'test_{name}': entry['value'] for name, entry in test if isinstance(entry, dict) and 'value' in entry}
-    return columns | {'gap': result['gap']['value'], 'seconds': result['seconds']}
+def stored(workdir: Workdir) -> tuple[Settings, Sweep]:
+    """The config and the sweep that a workdir records.
+
+    Raises:
+      UserError: it is no sweep's, or not of this version of the code.
+    """
+    record = workdir.read('config.json')
+    if 'sweep' not in record:
+        raise UserError(f'{workdir} is no sweep: its config.json has no sweep')
+    fields = dict(record['sweep'], seeds=workdir.read('environment.json')['seeds'])
+    fields['rungs'] = tuple(designs.Rung(*rung) for rung in fields['rungs'])
+    fields |= {key: tuple(fields[key]) for key in ('axes', 'references')}
+    return settings.from_dict(record['settings']), Sweep(**fields)
 
 
-def _write(path, rows) -> None:
-    with path.open('w', newline='') as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+def _teachers(some: Sequence[Trial], stream) -> tuple[list[Trial], dict[str, str]]:
+    """Restores or trains each teacher once, with all cores; the trials with its folder, and the hashes by folder."""
+    places: dict[Any, str] = {}
+    hashes: dict[str, str] = {}
+    taught = []
+    for trial in some:
+        if trial.reference or not trial.settings.distills:
+            taught.append(trial)
+            continue
+        whose = (trial.settings.teacher, trial.settings.data, trial.settings.task)
+        if whose not in places:
+            teacher = teachers.provide(trial.settings, stream=stream)
+            places[whose] = teacher.record['workdir']
+            hashes[places[whose]] = teacher.record['hash']
+        taught.append(dataclasses.replace(trial, teacher=places[whose]))
+    return taught, hashes
 
 
-def tell(summary: dict[str, Any]) -> str:
-    """The summary in words."""
-
-    def percent(name: str) -> str:
-        value = summary[name]
-        return f'mean {value["mean"]:.2%}{_within(value)}, median {value["median"]:.2%}, n = {value["n"]} seeds'
-
-    metric = summary['metric']
-    lines = [f'test {metric}: {percent(f"test_{metric}")}']
-    if 'difference' in summary:
-        value = summary['difference']
-        lines.append(f'the same student alone: {percent(f"alone_test_{metric}")}')
-        lines.append(
-            f'distilled minus alone, paired by seed: {value["mean"] * 100:+.2f} points{_within(value, "+")}, better in '
-            f'{value["better"]} of {value["n"]}; the teacher is one, so its variance is not in the interval'
-        )
-    return '\n'.join(lines)
+def _record_environment(workdir: Workdir, base: Settings, some: Sequence[Trial], hashes, seeds: int) -> None:
+    """Writes environment.json; when the sweep goes on, checks first that data and teachers are what they were."""
+    source, splits = runs.load_data(some[0].settings.data)
+    now = environment.describe(jax.local_devices(), source, splits) | {'teachers': hashes, 'seeds': seeds}
+    if (workdir / 'environment.json').exists():
+        before = workdir.read('environment.json')
+        if before['dataset']['fingerprint'] != source.fingerprint:
+            raise UserError(f'workdir {workdir} is of other data; give this sweep another --workdir')
+        if sorted(before['teachers'].values()) != sorted(hashes.values()):
+            raise UserError(f'workdir {workdir} was begun under another teacher; give this sweep another --workdir')
+    workdir.write('environment.json', now)
 
 
-def _within(value: dict[str, Any], sign: str = '') -> str:
-    if value['ci95'] is None:
-        return ' (one run has no interval)'
-    low, high = value['ci95']
-    return f' (95% interval {low * 100:{sign}.2f} to {high * 100:{sign}.2f})'
+def _lists(tree: Any) -> Any:
+    """As JSON gives it back."""
+    return json.loads(json.dumps(tree))

@@ -11,7 +11,18 @@ from typing import Any
 
 import jax
 
-PACKAGES = ('jaxvision', 'jax', 'jaxlib', 'flax', 'optax', 'orbax-checkpoint', 'numpy', 'scipy', 'tensorflow-datasets')
+PACKAGES = (
+    'jaxvision',
+    'jax',
+    'jaxlib',
+    'flax',
+    'optax',
+    'orbax-checkpoint',
+    'numpy',
+    'scipy',
+    'scikit-learn',
+    'tensorflow-datasets',
+)
 
 
 @functools.cache

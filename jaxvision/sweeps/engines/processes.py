@@ -1,0 +1,171 @@
+"""Local processes, each on a core of its own: the engine for CPUs."""
+
+import contextlib
+import os
+import pathlib
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+
+from jaxvision import runs
+from jaxvision.errors import UserError
+from jaxvision.sweeps import trials
+from jaxvision.sweeps.trials import Trial
+
+WORKER = 3 * 2**28  # Bytes of a worker that has imported JAX and compiled a small step.
+PATIENCE = 10.0  # Seconds that a worker has for saving what it does, once it is asked to stop.
+
+
+class _Worker:
+    """The parent's end of one worker process.
+
+    Attributes:
+      trial: what it is at; None before it is ready.
+    """
+
+    def __init__(self, core: int, log: pathlib.Path):
+        root = pathlib.Path(__file__).resolve().parents[3]
+        path = os.pathsep.join(filter(None, (str(root), os.environ.get('PYTHONPATH'))))
+        with log.open('a') as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, '-m', 'jaxvision.sweeps.engines.worker', str(core)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env={**os.environ, 'PYTHONPATH': path},
+                start_new_session=True,  # Ctrl-C is the parent's to handle.
+            )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.inbox, self.outbox = self.process.stdin, self.process.stdout
+        self.trial: Trial | None = None
+        self.core, self.log = core, log
+
+    def start(self, trial: Trial) -> None:
+        self.trial = trial
+        with contextlib.suppress(BrokenPipeError):  # Dead already: that is told when its end of the pipe is read.
+            self.inbox.write(trial.as_json() + '\n')
+            self.inbox.flush()
+
+    def end(self, asked: bool) -> None:
+        """Ends the process; asked to stop in the middle of a trial, it may save first."""
+        if asked and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(PATIENCE)
+        self.process.kill()
+        self.process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self.inbox.close()
+        self.outbox.close()
+
+
+def run(some: Sequence[Trial], root: pathlib.Path, stop: Callable[[], bool], count: int = 0) -> Iterator[Trial]:
+    """Runs trials in parallel; a worker stays with the trials that share its compiled programs while there are any.
+
+    A worker that dies costs its trial alone: another takes its place.
+
+    Args:
+      some: what to run.
+      root: of the sweep; the workers' stderr goes to worker-N.log there.
+      stop: asked twice a second; when it says so, the workers are asked to stop, and the iteration ends.
+      count: of processes; 0 for as many as fit cores and memory.
+
+    Yields:
+      Each trial once it has a result.json or an error.json.
+
+    Raises:
+      UserError: a worker cannot even start.
+    """
+    waiting = _Waiting(some)
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else [-1] * (os.cpu_count() or 1)
+    count = min(count or fitting(some, len(cores)), len(some))
+    workers: set[_Worker] = set()
+    with selectors.DefaultSelector() as selector:
+
+        def hire(core: int, log: pathlib.Path) -> None:
+            worker = _Worker(core, log)
+            workers.add(worker)
+            selector.register(worker.outbox, selectors.EVENT_READ, worker)
+
+        def dismiss(worker: _Worker) -> None:
+            selector.unregister(worker.outbox)
+            workers.remove(worker)
+            worker.end(asked=False)
+
+        try:
+            for index in range(count):
+                hire(cores[index % len(cores)], root / f'worker-{index}.log')
+            while workers and not stop():
+                for key, _ in selector.select(timeout=0.5):
+                    worker: _Worker = key.data
+                    alive, ended = bool(worker.outbox.readline()), worker.trial
+                    if not alive:
+                        with contextlib.suppress(subprocess.TimeoutExpired):
+                            worker.process.wait(1)
+                        dismiss(worker)
+                        if ended is None:
+                            raise UserError(f'a worker {_death(worker)} before it was ready; see {worker.log}')
+                        trials.fail(ended, f'its process {_death(worker)}; see {worker.log.name}')
+                        if waiting:
+                            hire(worker.core, worker.log)
+                    elif waiting:
+                        worker.start(waiting.next(ended))
+                    else:
+                        dismiss(worker)
+                    if ended is not None:
+                        yield ended
+        finally:
+            for worker in workers:
+                worker.end(asked=stop())
+
+
+def _death(worker: _Worker) -> str:
+    code = worker.process.returncode
+    return f'was killed by {signal.Signals(-code).name}' if code < 0 else f'exited with {code}'
+
+
+class _Waiting:
+    """Trials that wait, by program."""
+
+    def __init__(self, some: Sequence[Trial]):
+        self._by_program: dict[int, list[Trial]] = {}
+        for trial in some:
+            self._by_program.setdefault(trial.program, []).append(trial)
+        self._begun: set[int] = set()
+
+    def __bool__(self) -> bool:
+        return any(self._by_program.values())
+
+    def next(self, before: Trial | None) -> Trial:
+        """The next for a worker: of the program that it has compiled, else of a fresh one, else of the longest row."""
+        left = {program: row for program, row in self._by_program.items() if row}
+        if before is not None and before.program in left:
+            program = before.program
+        else:
+            fresh = [number for number in left if number not in self._begun]
+            program = fresh[0] if fresh else max(left, key=lambda number: len(left[number]))
+        self._begun.add(program)
+        return left[program].pop(0)
+
+
+def fitting(some: Sequence[Trial], cores: int) -> int:
+    """How many workers fit the cores and the memory that is available."""
+    largest = max((runs.load_data(one.settings.data)[0].images.nbytes for one in some[:1]), default=0)
+    each = WORKER + 8 * largest
+    return max(1, min(cores, available_memory() // each))
+
+
+def available_memory() -> int:
+    """Bytes that processes may still take, by the kernel's own estimate and the limit of this control group."""
+    found = []
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = pathlib.Path('/proc/meminfo').read_text().splitlines()
+        found.append(1024 * int(next(line for line in lines if line.startswith('MemAvailable')).split()[1]))
+    with contextlib.suppress(OSError, ValueError):
+        group = pathlib.Path('/sys/fs/cgroup')
+        limit = int((group / 'memory.max').read_text())
+        found.append(limit - int((group / 'memory.current').read_text()))
+    return max(0, min(found)) if found else 2**62

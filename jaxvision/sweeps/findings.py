@@ -1,0 +1,226 @@
+"""From the table of a sweep to what it says: every variant against the baseline, and a sentence on each."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxvision.sweeps import statistics
+from jaxvision.sweeps.designs import Sweep
+from jaxvision.sweeps.table import DONE, FAILED, MISSING, Row
+
+SPLITS = ('train', 'validation', 'test')
+Values = dict[int, float]  # seed, or fold -> value
+
+
+def conclude(rows: Sequence[Row], sweep: Sweep, headline: str) -> dict[str, Any]:
+    """What summary.json says.
+
+    Args:
+      rows: from `table.gather`.
+      sweep: what they are rows of.
+      headline: the metric that variants are compared by on test, a share of which more is better.
+
+    Returns:
+      {'kind', 'metric', 'split': 'test', 'unit': seeds or folds, 'trials': {'done', 'failed', 'missing'}, 'baseline',
+      'variants': {name: {'n', 'mean', 'median', 'std', 'ci95': of the headline on test, 'gap': mean test error minus
+      clean train error, 'gap_ci95', 'errors': {split: {'mean', 'ci95'}}, 'parameters', 'overrides', 'difference':
+      {'n', 'mean', 'ci95', 'interval', 'p', 'p_holm', 'p_improvement', 'better', 'seeds_needed'} against the baseline,
+      or None, 'verdict'}}, and of a ladder 'contributions': {rung: such a difference, of all rungs minus all but
+      this one}}.
+      A variant of which no trial is done has n = 0 and no numbers. Intervals are of 95 %; see `statistics`.
+    """
+    found = _Table(rows, sweep, headline)
+    variants: dict[str, Any] = {}
+    for name in (*sweep.variants, *sweep.references):
+        variants[name] = found.describe(name)
+    differences = {name: found.difference(name, sweep.baseline) for name in variants if name != sweep.baseline}
+    _correct(differences)
+    for name, one in variants.items():
+        one['difference'] = differences.get(name)
+        one['verdict'] = _verdict(name, one, sweep, found.unit)
+    contributions = {rung.name: found.difference('all', rung.without) for rung in sweep.rungs if rung.without}
+    _correct(contributions)
+    statuses = [row['status'] for row in rows]
+    return {
+        'kind': sweep.kind,
+        'metric': headline,
+        'split': 'test',
+        'unit': found.unit,
+        'trials': {status: statuses.count(status) for status in (DONE, FAILED, MISSING)},
+        'baseline': sweep.baseline,
+        'variants': variants,
+        **({'contributions': contributions} if sweep.rungs else {}),
+    }
+
+
+class _Table:
+    """The rows, read column by column."""
+
+    def __init__(self, rows: Sequence[Row], sweep: Sweep, headline: str):
+        self._sweep, self._headline = sweep, headline
+        self._done = [row for row in rows if row['status'] == DONE]
+        self.unit = 'folds' if sweep.folds else 'seeds'
+        sizes = [(row['test_n'], row['train_n']) for row in self._done if row.get('train_n')]
+        self._ratio = float(np.mean([test / train for test, train in sizes])) if sizes else 0.0
+
+    def values(self, name: str, column: str) -> Values:
+        """The values of a variant by seed; in a cross-validation by fold, each the mean over its seeds."""
+        key = 'fold' if self._sweep.folds else 'seed'
+        by: dict[int, list[float]] = {}
+        for row in self._done:
+            if row['variant'] == name and row.get(column) is not None:
+                by.setdefault(row[key], []).append(row[column])
+        return {number: float(np.mean(some)) for number, some in by.items()}
+
+    def mean(self, name: str, column: str) -> dict[str, Any]:
+        values = list(self.values(name, column).values())
+        return statistics.over_folds(values, self._ratio) if self._sweep.folds else statistics.mean(values)
+
+    def describe(self, name: str) -> dict[str, Any]:
+        overrides = {key: _plain(value) for key, value in self._sweep.variants.get(name, {}).items()}
+        if not self.values(name, f'test_{self._headline}'):
+            return {'n': 0, 'overrides': overrides}
+        gap = self.mean(name, 'gap')
+        parameters = self.values(name, 'parameters').values()
+        return {
+            **self.mean(name, f'test_{self._headline}'),
+            'gap': gap['mean'],
+            'gap_ci95': gap['ci95'],
+            'errors': {
+                split: {key: found[key] for key in ('mean', 'ci95')}
+                for split in SPLITS
+                if (found := self.mean(name, f'{split}_error'))
+            },
+            'parameters': int(max(parameters)),
+            'overrides': overrides,
+        }
+
+    def difference(self, name: str, baseline: str) -> dict[str, Any] | None:
+        """Paired by seed or fold; None where no pair is done."""
+        ours, theirs = (self.values(one, f'test_{self._headline}') for one in (name, baseline))
+        common = sorted(ours.keys() & theirs.keys())
+        if not common:
+            return None
+        pairs = [ours[number] for number in common], [theirs[number] for number in common]
+        if self._sweep.folds:
+            return statistics.difference_over_folds(*pairs, self._ratio)
+        return statistics.paired_difference(*pairs)
+
+
+def _correct(differences: Mapping[str, dict[str, Any] | None]) -> None:
+    """Adds Holm's correction over all of them, and how many seeds those that are not significant would want."""
+    there = [one for one in differences.values() if one is not None]
+    for one, corrected in zip(there, statistics.holm([one['p'] for one in there]), strict=True):
+        one['p_holm'] = corrected
+        one['seeds_needed'] = None
+        if corrected > statistics.LEVEL and one['n'] > 1 and one['interval'] != 'Nadeau and Bengio':
+            one['seeds_needed'] = statistics.seeds_needed(one['mean'], one['std'], len(there))
+
+
+def significant(difference: Mapping[str, Any] | None) -> bool:
+    return difference is not None and difference['p_holm'] <= statistics.LEVEL
+
+
+def _verdict(name: str, one: Mapping[str, Any], sweep: Sweep, unit: str) -> str:
+    """One sentence, backed by its interval."""
+    if not one['n']:
+        return f'{name}: no trial is done.'
+    if name == sweep.baseline:
+        return f'{name}: test {_percent(one["mean"])}{_within(one, "")}, n = {one["n"]} {unit}.'
+    difference = one['difference']
+    if difference is None:
+        return f'{name}: no {unit[:-1]} is done that the baseline has, too.'
+    return f'{name} {tell(difference, unit)}.'
+
+
+def tell(difference: Mapping[str, Any], unit: str, verbs: tuple[str, str] = ('helps', 'harms')) -> str:
+    """A difference in words, without its subject."""
+    numbers = f'{_points(difference["mean"])} points{_within(difference, "+")}'
+    backed = (
+        f'{numbers}, p = {_p(difference["p_holm"])} after Holm, better in {difference["better"]} of {difference["n"]}'
+    )
+    if significant(difference):
+        return f'{verbs[0] if difference["mean"] > 0 else verbs[1]}: {backed}'
+    few = f'makes no difference that {difference["n"]} {unit} can tell: {backed}'
+    if unit != 'seeds':
+        return few
+    wanted = difference['seeds_needed']
+    if wanted is None:
+        return f'{few}; if this is its true size, {statistics.MOST_SEEDS:,} seeds would not tell it from none'
+    return f'{few}; if this is its true size, about {wanted:,} seeds would tell'
+
+
+def _percent(value: float) -> str:
+    return f'{100 * value:.2f} %'
+
+
+def _points(value: float) -> str:
+    return f'{100 * value:+.2f}'
+
+
+def _p(value: float) -> str:
+    return f'{value:.1g}' if value < 0.01 else f'{value:.2f}'
+
+
+def _within(value: Mapping[str, Any], sign: str) -> str:
+    if value['ci95'] is None:
+        return ''
+    low, high = value['ci95']
+    return f' (95% interval {100 * low:{sign}.2f} to {100 * high:{sign}.2f})'
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def text(summary: Mapping[str, Any]) -> str:
+    """The closing table: one row a variant, then what cannot be left unsaid."""
+    rows: list[tuple[str, ...]] = [
+        ('', 'n', f'test {summary["metric"]}, %', 'gap, points', 'difference, points', 'p (Holm)', 'P(better)')
+    ]
+    for name, one in summary['variants'].items():
+        if not one['n']:
+            rows.append((name, '0', *['–'] * 5))
+            continue
+        difference = one['difference']
+        compared = ('', '', '')
+        if difference is not None:
+            star = ' *' if significant(difference) else '  '
+            compared = (
+                f'{_points(difference["mean"])}{_bracket(difference, "+")}{star}',
+                _p(difference['p_holm']),
+                f'{difference["p_improvement"]:.2f}',
+            )
+        rows.append(
+            (name, str(one['n']), f'{100 * one["mean"]:.2f}{_bracket(one, "")}', _points(one['gap']), *compared)
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        '  '.join(
+            cell.ljust(width) if not column else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    lines.append(note(summary))
+    trials = summary['trials']
+    if trials[FAILED] or trials[MISSING]:
+        lines.append(f'Of the trials {trials[FAILED]} failed and {trials[MISSING]} were not run.')
+    return '\n'.join(lines)
+
+
+def note(summary: Mapping[str, Any]) -> str:
+    """How the numbers were made, in a line."""
+    if summary['unit'] == 'folds':
+        how = 'Means over folds; intervals and p-values after Nadeau and Bengio'
+    else:
+        how = "Means over seeds with Student's 95% intervals; differences are paired by seed, with BCa intervals"
+    return f'{how}; against {summary["baseline"]!r}; *: p <= {statistics.LEVEL} after Holm.'
+
+
+def _bracket(value: Mapping[str, Any], sign: str) -> str:
+    if value['ci95'] is None:
+        return ''
+    low, high = value['ci95']
+    return f' [{100 * low:{sign}.2f}, {100 * high:{sign}.2f}]'

@@ -1,0 +1,228 @@
+"""One trial of a sweep: a variant under a seed, perhaps on a fold. Every engine runs the same function, `perform`."""
+
+import dataclasses
+import functools
+import io
+import itertools
+import json
+import pathlib
+import re
+import traceback
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from jaxvision import runs, settings, teachers
+from jaxvision.errors import Stopped, UserError
+from jaxvision.settings import Settings
+from jaxvision.sweeps import references
+from jaxvision.sweeps.designs import Sweep
+from jaxvision.training.records import Workdir
+
+OWN = {'seed': 'a sweep trains seeds 0, 1, ... of each variant'}
+OF_FOLDS = {f'data.{key}': 'a cross-validation goes through the folds by itself' for key in ('folds', 'fold')}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one trial is.
+
+    Attributes:
+      variant, seed, fold: which one; fold is None outside of a cross-validation.
+      settings: the whole experiment; it trains no student alone.
+      path: of its workdir.
+      teacher: the folder of the trained teacher; '' without distillation.
+      reference: scikit-learn's model that stands in for ours, or ''.
+      program: trials with the same number share compiled programs, and may run stacked.
+    """
+
+    variant: str
+    seed: int
+    fold: int | None
+    settings: Settings
+    path: str = ''
+    teacher: str = ''
+    reference: str = ''
+    program: int = 0
+
+    @property
+    def workdir(self) -> Workdir:
+        return Workdir(self.path)
+
+    @property
+    def label(self) -> str:
+        fold = '' if self.fold is None else f', fold {self.fold}'
+        return f'{self.variant}, seed {self.seed}{fold}'
+
+    def as_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> 'Trial':
+        fields = json.loads(text)
+        return cls(**fields | {'settings': settings.from_dict(fields['settings'])})
+
+
+def expand(base: Settings, sweep: Sweep, root: pathlib.Path) -> list[Trial]:
+    """All trials of a sweep, in the order of its tables; nothing is computed.
+
+    Args:
+      base: the config, as the command line left it.
+      sweep: its variants.
+      root: of the sweep's workdir.
+
+    Raises:
+      UserError: a variant overrides what is not there, with a wrong type, or what it cannot; two are the same.
+    """
+    same: dict[Settings, str] = {}
+    taken: set[str] = set()
+    trials = []
+    for name, changes in sweep.variants.items():
+        changed = _variant(base, sweep, name, changes)
+        if changed in same:
+            raise UserError(f'variants {same[changed]!r} and {name!r} are the same: every setting is equal')
+        same[changed] = name
+        trials += _of(sweep, name, changed, root / 'trials' / _folder(name, taken))
+    for name in sweep.references:
+        if name not in references.MODELS:
+            raise UserError(f'reference {name!r} is unknown; there are {", ".join(references.MODELS)}')
+        plain = dataclasses.replace(_with_folds(base, sweep).alone(), seed=0)
+        some = _of(dataclasses.replace(sweep, seeds=1), name, plain, root / 'trials' / _folder(name, taken))
+        trials += [dataclasses.replace(trial, reference=name) for trial in some]
+    return trials
+
+
+def _variant(base: Settings, sweep: Sweep, name: str, changes) -> Settings:
+    taken = OWN | (OF_FOLDS if sweep.folds else {})
+    for key in changes:
+        if key in taken:
+            raise UserError(f'variant {name!r} sets {key}, but {taken[key]}')
+    try:
+        changed = settings.override(_with_folds(base, sweep), changes)
+    except UserError as error:
+        raise UserError(f'variant {name!r}: {error}') from error
+    if not changed.distills:
+        return changed
+    # The student alone is a variant like any other.
+    return dataclasses.replace(changed, distill=dataclasses.replace(changed.distill, compare_alone=False))
+
+
+def _with_folds(base: Settings, sweep: Sweep) -> Settings:
+    return settings.override(base, {'data.folds': sweep.folds}) if sweep.folds else base
+
+
+def check_overrides(base: Settings, sweep: Sweep, overridden: Collection[str]) -> None:
+    """Makes sure that what the user set by hand has an effect on some variant.
+
+    Raises:
+      UserError: one that no variant reads, or that every variant sets again.
+    """
+    taken = OWN | (OF_FOLDS if sweep.folds else {})
+    variants = [_variant(base, sweep, name, changes) for name, changes in sweep.variants.items()]
+    for key in overridden:
+        if key in taken:
+            raise UserError(f'config.{key} is set, but {taken[key]}')
+        if all(key in changes for changes in sweep.variants.values()):
+            raise UserError(f'config.{key} is set, but every variant of the sweep sets it, too')
+        reasons = [settings.unread(variant, key) for variant in variants]
+        if all(reasons):
+            raise UserError(f'config.{key} is set, but nothing reads it in this sweep: {reasons[0]}')
+
+
+def _of(sweep: Sweep, name: str, changed: Settings, folder: pathlib.Path) -> list[Trial]:
+    trials = []
+    for fold, seed in itertools.product(range(sweep.folds) if sweep.folds else [None], range(sweep.seeds)):
+        one = dataclasses.replace(changed, seed=seed)
+        if fold is not None:
+            one = dataclasses.replace(one, data=dataclasses.replace(one.data, fold=fold))
+        place = f'seed-{seed}' if fold is None else f'fold-{fold}-seed-{seed}'
+        trials.append(Trial(name, seed, fold, one, str(folder / place)))
+    return trials
+
+
+def _folder(name: str, taken: set[str]) -> str:
+    """A variant's name as that of a folder that no other has."""
+    plain = re.sub(r'[^A-Za-z0-9.=]+', '-', name).strip('-.') or 'variant'
+    folder = next(
+        found
+        for found in itertools.chain([plain], (f'{plain}-{i}' for i in itertools.count(2)))
+        if found.lower() not in taken
+    )
+    taken.add(folder.lower())
+    return folder
+
+
+def check(trials: Iterable[Trial]) -> list[Trial]:
+    """Assembles every trial without computing anything, so that a mistake is told before any of them starts.
+
+    Returns:
+      The trials with their program numbers.
+
+    Raises:
+      UserError: the data is not to be had, or the batch does not fit the split, the devices or the model.
+    """
+    numbers: dict[Any, int] = {}
+    known: dict[Settings, Any] = {}
+    checked = []
+    for trial in trials:
+        plain = dataclasses.replace(trial.settings, seed=0)
+        if trial.reference:
+            checked.append(dataclasses.replace(trial, program=-1))
+            continue
+        if plain not in known:
+            try:
+                run = runs.assemble(plain.alone())
+            except UserError as error:
+                raise UserError(f'variant {trial.variant!r}: {error}') from error
+            # Whether there is a teacher is static, and which; how much it counts is traced.
+            whose = (plain.teacher, plain.data) if plain.distills else None
+            shapes = (run.source.fingerprint, len(run.splits.train), len(run.splits.validation), len(run.splits.test))
+            known[plain] = (run.task, run.optimizer, run.plan, run.parallel, shapes, whose)
+        checked.append(dataclasses.replace(trial, program=numbers.setdefault(known[plain], len(numbers))))
+    return checked
+
+
+def perform(trial: Trial) -> None:
+    """Runs one trial to its end, in its workdir: there is then a result.json, or an error.json with what went wrong.
+
+    Raises:
+      Stopped: the process was asked to stop.
+    """
+    workdir = trial.workdir
+    try:
+        with workdir.alone():
+            (workdir / 'error.json').unlink(missing_ok=True)
+            if workdir.complete:
+                return
+            if trial.reference:
+                references.run(trial.reference, trial.settings, workdir)
+                return
+            teacher = restored(trial)
+            run = runs.assemble(trial.settings, teacher)
+            runs.train(run, workdir, teacher=teacher, stream=io.StringIO(), trial=True)
+    except Stopped:
+        raise
+    except Exception as error:  # Whatever it is, the other trials go on.
+        fail(trial, error)
+
+
+def fail(trial: Trial, error: Exception | str) -> None:
+    """Records why a trial has no result."""
+    words, trace = str(error), ''
+    if isinstance(error, Exception):
+        trace = ''.join(traceback.format_exception(error))
+        words = words if isinstance(error, UserError) else f'{type(error).__name__}: {error}'
+    trial.workdir.path.mkdir(parents=True, exist_ok=True)
+    trial.workdir.write('error.json', {'error': ' '.join(words.split()), 'traceback': trace})
+
+
+def restored(trial: Trial) -> runs.Teacher | None:
+    """The trial's teacher, or None; of the student, only task and data matter to it."""
+    if not trial.teacher:
+        return None
+    return _teacher(trial.teacher, trial.settings.task, trial.settings.data)
+
+
+@functools.lru_cache(maxsize=2)
+def _teacher(folder: str, task: str, data) -> runs.Teacher:
+    return teachers.restore(pathlib.Path(folder), dataclasses.replace(Settings(), task=task, data=data))
