@@ -31,8 +31,9 @@ setup(
         'tqdm>=4.66',
     ],
     extras_require={
-        'test': ['pytest>=8.3', 'pytest-xdist>=3.6', 'hypothesis>=6.110', 'pycocotools>=2.0.8'],
+        'test': ['pytest>=8.3', 'pytest-xdist>=3.6', 'hypothesis>=6.110', 'pycocotools>=2.0.8', 'submitit>=1.5'],
         'dev': ['ruff>=0.14', 'pyright[nodejs]>=1.1.400', 'pre-commit>=4'],
         'prepare': ['tensorflow-cpu>=2.18'],
+        'slurm': ['submitit>=1.5'],
     },
 )

@@ -118,13 +118,13 @@ class Run:
 
     def initial(self) -> state.State:
         """The state before the first step, replicated."""
-        return self.programs.create(*self._creation())
+        return self.programs.create(*self.creation())
 
     def like(self) -> state.State:
         """The shapes, types and places of such a state; nothing is compiled or computed."""
-        return self.programs.like(*self._creation())
+        return self.programs.like(*self.creation())
 
-    def _creation(self) -> tuple[jax.Array, dict[str, Any], dict[str, Any]]:
+    def creation(self) -> tuple[jax.Array, dict[str, Any], dict[str, Any]]:
         """What makes a state: key, strengths, constants."""
         constants = {
             **resident.pixel_statistics(self.source, self.splits.train),

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 import json
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,14 +15,14 @@ from jaxvision.errors import Stopped, UserError
 from jaxvision.settings import Settings
 from jaxvision.sweeps import designs, findings, table, trials
 from jaxvision.sweeps.designs import Sweep
-from jaxvision.sweeps.engines import processes
+from jaxvision.sweeps.engines import processes, slurm, stacked, suited
 from jaxvision.sweeps.progress import Progress
 from jaxvision.sweeps.trials import Trial
 from jaxvision.training import environment
 from jaxvision.training.records import Workdir
 from jaxvision.training.signals import Signals
 
-# Trials, the root, whether to stop -> the trials as they end.
+# All trials, the root, whether to stop -> those that had no result, as they end.
 Engine = Callable[[Sequence[Trial], pathlib.Path, Callable[[], bool]], Iterator[Trial]]
 
 
@@ -52,10 +52,10 @@ def run(base: Settings, sweep: Sweep, path: str, start: Engine, *, stream=None) 
         workdir.claim(record)
         taught, hashes = _teachers(everything, stream)
         _record_environment(workdir, base, everything, hashes, seeds)
-        waiting = [trial for trial in taught if not trial.workdir.complete]
-        with Signals() as signals, contextlib.closing(Progress(len(taught), len(waiting), stream)) as progress:
+        waiting = len(trials.waiting(taught))
+        with Signals() as signals, contextlib.closing(Progress(len(taught), waiting, stream)) as progress:
             try:
-                for ended in start(waiting, workdir.path, lambda: signals.received is not None) if waiting else ():
+                for ended in start(taught, workdir.path, lambda: signals.received is not None) if waiting else ():
                     progress.ended(ended)
             finally:
                 summary = conclude(workdir, taught, sweep)
@@ -65,14 +65,21 @@ def run(base: Settings, sweep: Sweep, path: str, start: Engine, *, stream=None) 
     return summary
 
 
-def engine(name: str = 'auto', count: int = 0) -> Engine:
+def engine(name: str = 'auto', count: int = 0, cluster: Mapping[str, Any] | None = None) -> Engine:
     """An engine by name.
 
     Args:
-      name: processes; or auto, what suits the backend.
+      name: processes; stacked; slurm; or auto, what suits the backend.
       count: of processes; 0 for as many as fit.
+      cluster: of slurm, other values for keys of `engines.CLUSTER`.
     """
-    return functools.partial(processes.run, count=count)
+    engines: dict[str, Engine] = {
+        'auto': functools.partial(suited.run, count=count),
+        'processes': functools.partial(processes.run, count=count),
+        'stacked': stacked.run,
+        'slurm': functools.partial(slurm.run, wanted=cluster),
+    }
+    return engines[name]
 
 
 def conclude(workdir: Workdir, everything: Sequence[Trial], sweep: Sweep) -> dict[str, Any]:

@@ -172,6 +172,8 @@ def check(trials: Iterable[Trial]) -> list[Trial]:
         if plain not in known:
             try:
                 run = runs.assemble(plain.alone())
+                if plain.distills:
+                    teachers.found(plain)
             except UserError as error:
                 raise UserError(f'variant {trial.variant!r}: {error}') from error
             # Whether there is a teacher is static, and which; how much it counts is traced.
@@ -204,6 +206,11 @@ def perform(trial: Trial) -> None:
         raise
     except Exception as error:  # Whatever it is, the other trials go on.
         fail(trial, error)
+
+
+def waiting(some: Iterable[Trial]) -> list[Trial]:
+    """Those that have no result yet."""
+    return [trial for trial in some if not trial.workdir.complete]
 
 
 def fail(trial: Trial, error: Exception | str) -> None:

@@ -68,7 +68,7 @@ def run(some: Sequence[Trial], root: pathlib.Path, stop: Callable[[], bool], cou
     A worker that dies costs its trial alone: another takes its place.
 
     Args:
-      some: what to run.
+      some: what to run; those that have a result are left alone.
       root: of the sweep; the workers' stderr goes to worker-N.log there.
       stop: asked twice a second; when it says so, the workers are asked to stop, and the iteration ends.
       count: of processes; 0 for as many as fit cores and memory.
@@ -79,6 +79,7 @@ def run(some: Sequence[Trial], root: pathlib.Path, stop: Callable[[], bool], cou
     Raises:
       UserError: a worker cannot even start.
     """
+    some = trials.waiting(some)
     waiting = _Waiting(some)
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else [-1] * (os.cpu_count() or 1)
     count = min(count or fitting(some, len(cores)), len(some))

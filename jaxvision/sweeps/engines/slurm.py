@@ -1,0 +1,122 @@
+"""A cluster: jobs of SLURM, submitted by submitit; each runs some trials with the engine that suits its machine."""
+
+import os
+import pathlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from jaxvision.errors import UserError
+from jaxvision.sweeps import trials
+from jaxvision.sweeps.engines import CLUSTER, suited
+from jaxvision.sweeps.trials import Trial
+from jaxvision.training import setup
+
+PATIENCE = 10.0  # Seconds that cancelled jobs have to end.
+POLL = 2.0  # Seconds between two looks at the workdirs and the queue.
+# Of the command line -> of submitit.
+PARAMETERS = {
+    'partition': 'slurm_partition',
+    'account': 'slurm_account',
+    'qos': 'slurm_qos',
+    'constraint': 'slurm_constraint',
+    'minutes': 'timeout_min',
+    'gpus': 'gpus_per_node',
+    'cores': 'cpus_per_task',
+    'memory_gb': 'mem_gb',
+    'most_jobs': 'slurm_array_parallelism',
+}
+
+
+class Job:
+    """What runs on the cluster: some trials, one after the other or stacked. Preempted, it is queued again."""
+
+    def __init__(self, some: Sequence[Trial], root: pathlib.Path):
+        self._texts, self._root = [trial.as_json() for trial in some], root
+
+    def __call__(self) -> None:
+        setup.process()
+        some = [Trial.from_json(text) for text in self._texts]
+        for _ in suited.run(some, self._root, lambda: False):
+            pass
+
+    def checkpoint(self) -> Any:
+        """submitit calls this shortly before the time is up; what has a result is not run again."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def run(
+    some: Sequence[Trial], root: pathlib.Path, stop: Callable[[], bool], wanted: Mapping[str, Any] | None = None
+) -> Iterator[Trial]:
+    """Submits trials as an array of jobs, and waits for them.
+
+    Args:
+      some: what to run; those that have a result are left alone.
+      root: of the sweep, on a disk that the cluster sees; scripts and logs go to jobs/ there.
+      stop: asked every few seconds; when it says so, the jobs are cancelled and the iteration ends.
+      wanted: other values for keys of `engines.CLUSTER`.
+
+    Yields:
+      Each trial once it has a result.json or an error.json.
+
+    Raises:
+      UserError: submitit is not installed, or there is no SLURM here.
+    """
+    values = {**CLUSTER, **(wanted or {})}
+    missing = trials.waiting(some)
+    for trial in missing:
+        (trial.workdir / 'error.json').unlink(missing_ok=True)
+    open_jobs = _submit(missing, root, values)
+    try:
+        while open_jobs and not stop():
+            time.sleep(POLL if values['cluster'] != 'local' else 0.1)
+            for job, waiting in list(open_jobs.items()):
+                over = job.done()
+                for trial in list(waiting):
+                    if over and not trial.workdir.complete and not (trial.workdir / 'error.json').exists():
+                        trials.fail(trial, f'its job {job.job_id} ended as {job.state}; see {job.paths.stderr}')
+                    if trial.workdir.complete or (trial.workdir / 'error.json').exists():
+                        waiting.remove(trial)
+                        yield trial
+                if over:
+                    del open_jobs[job]
+    finally:
+        for job in open_jobs:
+            job.cancel(check=False)
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until and not all(job.done() for job in open_jobs):
+            time.sleep(0.1)
+
+
+def _submit(some: Sequence[Trial], root: pathlib.Path, values: Mapping[str, Any]) -> dict[Any, list[Trial]]:
+    """The jobs, and the trials of each."""
+    try:
+        import submitit
+    except ImportError:
+        raise UserError("--engine=slurm wants submitit: pip install 'jaxvision[slurm]'") from None
+    by_program: dict[int, list[Trial]] = {}
+    for trial in some:
+        by_program.setdefault(trial.program, []).append(trial)
+    size = values['trials']
+    parts = [alike[at : at + size] for alike in by_program.values() for at in range(0, len(alike), size)]
+    # A job imports this package from where it is now.
+    here = str(pathlib.Path(__file__).resolve().parents[3])
+    before = os.environ.get('PYTHONPATH')
+    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, (here, before)))
+    try:
+        executor = submitit.AutoExecutor(folder=root / 'jobs', cluster=values['cluster'])
+        executor.update_parameters(
+            name='jaxvision', **{PARAMETERS[key]: value for key, value in values.items() if key in PARAMETERS and value}
+        )
+        with executor.batch():
+            jobs = [executor.submit(Job(part, root)) for part in parts]
+        return dict(zip(jobs, parts, strict=True))
+    except (RuntimeError, ValueError, OSError) as error:
+        raise UserError(f'cannot submit jobs: {error}') from error
+    finally:
+        if before is None:
+            del os.environ['PYTHONPATH']
+        else:
+            os.environ['PYTHONPATH'] = before

@@ -1,0 +1,226 @@
+"""Trials that differ only in seed, fold or strengths, as one program: the engine for accelerators.
+
+On CPU it is slower than processes, for convolutions most of all.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvision import rng, runs
+from jaxvision.data import order, resident
+from jaxvision.errors import UserError
+from jaxvision.sweeps import trials
+from jaxvision.sweeps.trials import Trial
+from jaxvision.training import evaluation
+from jaxvision.training.checkpoints import best_step
+from jaxvision.training.records import Workdir
+from jaxvision.training.stack import stack
+
+MOST = 64  # Trials in one program.
+
+
+def run(some: Sequence[Trial], root: Any, stop: Callable[[], bool], most: int = MOST) -> Iterator[Trial]:
+    """Runs trials in this process, program by program, on its first device.
+
+    A stack is always made of the same trials, also where some of them have a result already: so a sweep that was
+    broken off ends with the same numbers. Nothing of a stack is saved before its end.
+
+    Args:
+      some: what to run; those that have a result are left alone.
+      root: not used.
+      stop: asked between steps; when it says so, the iteration ends.
+      most: trials in one program.
+
+    Yields:
+      Each trial once it has a result.json or an error.json.
+    """
+    del root
+    by_program: dict[int, list[Trial]] = {}
+    for trial in some:
+        by_program.setdefault(trial.program, []).append(trial)
+    for alike in by_program.values():
+        for start in range(0, len(alike), most):
+            together = alike[start : start + most]
+            missing = trials.waiting(together)
+            if not missing:
+                continue
+            if together[0].reference:
+                yield from _one_by_one(missing, stop)
+                continue
+            try:
+                finished = _train(together, stop)
+            except Exception as error:  # What ends a whole stack; the other stacks go on.
+                for trial in missing:
+                    trials.fail(trial, error)
+                finished = True
+            if not finished:
+                return
+            yield from missing
+
+
+def _one_by_one(some: Sequence[Trial], stop: Callable[[], bool]) -> Iterator[Trial]:
+    for trial in some:
+        if stop():
+            return
+        trials.perform(trial)
+        yield trial
+
+
+@dataclass
+class _Member:
+    """One trial of a stack, and what is known of it so far."""
+
+    trial: Trial
+    run: runs.Run
+    missing: bool
+    records: list[dict[str, Any]] = field(default_factory=list)
+    failure: str = ''
+
+    @property
+    def workdir(self) -> Workdir:
+        return self.trial.workdir
+
+
+def _train(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
+    """Trains one stack and writes its records; False if it was stopped."""
+    teacher = trials.restored(some[0])
+    members = [_Member(t, runs.assemble(t.settings, teacher), not t.workdir.complete) for t in some]
+    first = members[0].run
+    plan, program = first.plan, stack(first.task, first.optimizer)
+    for member in members:
+        if member.missing:
+            (member.workdir / 'error.json').unlink(missing_ok=True)
+            runs.begin(member.run, member.workdir, teacher)
+            member.workdir.cut_back(0)
+    creation = [member.run.creation() for member in members]
+    keys, strengths, constants = (_stacked([one[part] for one in creation]) for part in range(3))
+    states = program.create(keys, strengths, constants)
+    context: dict[str, Any] = {'data': resident.resident(first.source), 'strengths': strengths}
+    if teacher is not None:
+        context['teachers'] = teacher.variables
+    context = jax.device_put(context)
+    run_keys = _stacked([rng.base(member.run.settings.seed) for member in members])
+    batch = evaluation.batch_size(first.source.shape)
+
+    def collect(variables, ids: Sequence[np.ndarray]) -> list[Any]:
+        """The outputs of each member on its own ids."""
+        length = -(-max(map(len, ids)) // batch) * batch
+        padded = np.stack([np.pad(one, (0, length - len(one)), mode='edge') for one in ids])
+        parts = [program.predict(variables, context, padded[:, at : at + batch]) for at in range(0, length, batch)]
+        whole = jax.tree.map(lambda *some: np.concatenate([np.asarray(part) for part in some], axis=1), *parts)
+
+        def own(index: int) -> Any:
+            return jax.tree.map(lambda leaf: leaf[index, : len(ids[index])], whole)
+
+        return [own(index) for index in range(len(ids))]
+
+    def glance(variables) -> list[dict[str, float]]:
+        glances = [runs.glance(member.run.splits) for member in members]
+        found = {split: collect(variables, [one[split] for one in glances]) for split in glances[0]}
+        return [
+            runs.watch(member.run, {split: (glances[i][split], found[split][i]) for split in found})
+            for i, member in enumerate(members)
+        ]
+
+    best = jax.tree.map(jnp.copy, states.variables)
+    done, seconds, pending = 0, 0.0, []
+    started = time.perf_counter()
+    while done < plan.steps:
+        following = plan.next_event(done)
+        count = plan.steps_per_call if done + plan.steps_per_call <= following else 1
+        ids = np.stack(
+            [
+                [order.batch_ids(m.run.splits.train, m.run.plan.seed, done + later, plan.batch_size) for m in members]
+                for later in range(count)
+            ]
+        )
+        states, metrics = program.train(count)(states, context, ids, run_keys)
+        pending.append(metrics)
+        done += count
+        if stop():
+            return False
+        if done % plan.eval_every and done < plan.steps:
+            continue
+        measured = np.concatenate([np.asarray(part) for part in pending])  # [step, run, name]
+        pending = []
+        seconds += time.perf_counter() - started
+        watched = glance(states.variables)
+        for index, member in enumerate(members):
+            _note(member, done, measured[:, index], program.names, watched[index], seconds / len(members))
+        chosen = [bool(m.records) and best_step(m.records, m.run.rank) == done for m in members]
+        best = program.select(np.array(chosen), states.variables, best)
+        started = time.perf_counter()
+    _conclude(members, teacher, collect, states, best, seconds / len(members))
+    return True
+
+
+def _stacked(trees: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def _note(member: _Member, done: int, measured: np.ndarray, names: Sequence[str], watched, seconds: float) -> None:
+    """Adds a record to a member, or the reason why it has failed; measured float [step, name], since the last one."""
+    if member.failure:
+        return
+    plan = member.run.plan
+    bad = np.argwhere(~np.isfinite(measured))
+    if len(bad):
+        at, name = done - len(measured) + bad[0][0] + 1, str(names[bad[0][1]]).replace('_', ' ')
+        member.failure = f'the {name} is {measured[tuple(bad[0])]} at step {at}: lower optim.lr or set optim.clip'
+        return
+    for name, value in watched.items():
+        if not math.isfinite(value):
+            member.failure = f'the {name.replace("_", " ")} is {value} at step {done}: lower optim.lr or set optim.clip'
+            return
+    means = dict(zip(names, measured.mean(axis=0, dtype=np.float64).tolist(), strict=True))
+    member.records.append(
+        {
+            'step': done,
+            'epoch': done * plan.batch_size / len(member.run.splits.train),
+            **means,
+            'examples_per_second': done * plan.batch_size / seconds,
+            **watched,
+        }
+    )
+
+
+def _conclude(members: Sequence[_Member], teacher, collect, states, best, seconds: float) -> None:
+    """Writes the results; `seconds` is a member's share of the stack's training time."""
+    splits = dict(members[0].run.splits.items())
+    outputs, best_outputs = (
+        {name: collect(variables, [getattr(m.run.splits, name) for m in members]) for name in splits}
+        for variables in (states.variables, best)
+    )
+    on_host = jax.device_get(states.variables)
+    for index, member in enumerate(members):
+        if not member.missing:
+            continue
+        if member.failure:
+            trials.fail(member.trial, UserError(member.failure))
+            continue
+        run, workdir = member.run, member.workdir
+        variables = jax.tree.map(lambda leaf, i=index: leaf[i], on_host)
+        chosen = best_step(member.records, run.rank)
+        last = {name: outputs[name][index] for name in splits}
+        theirs = last if chosen == run.plan.steps else {name: best_outputs[name][index] for name in splits}
+        result = {
+            'task': run.settings.task,
+            'steps': run.plan.steps,
+            'seconds': seconds,
+            'examples_per_second': run.plan.steps * run.plan.batch_size / seconds,
+            'parameters': runs.parameter_count(variables['params']),
+            'hash': runs.fingerprint([variables]),
+            **runs.results(run, last, chosen, theirs),
+        }
+        if teacher is not None:
+            result['teacher'] = teacher.record
+        for record in member.records:
+            workdir.append(record)
+        workdir.write('result.json', result)

@@ -1,0 +1,159 @@
+"""Engines: stacked trials equal separate ones, a worker serves many trials, and one that fails or dies costs itself."""
+
+import io
+
+import pytest
+
+from jaxvision import settings
+from jaxvision.errors import UserError
+from jaxvision.sweeps import designs, runner, table
+from jaxvision.training.records import Workdir
+
+
+def tiny(**changes) -> settings.Settings:
+    """A classifier of generated images that trains in no time."""
+    config = settings.defaults()
+    config.data.update({'name': 'generated', 'generated_examples': 120, 'batch_size': 20})
+    config.data.update({'generated_shape': (6, 6, 1), 'generated_classes': 3})
+    config.model.update({'filters': (4,), 'dense': (8,), 'norm': 'batch'})
+    config.optim.update({'name': 'adam', 'lr': 0.01})
+    config.train.update({'epochs': 2.0, 'eval_every': 4})
+    return settings.override(settings.resolve(config), changes)
+
+
+def rows(path) -> list[dict]:
+    return table.read(path / 'results.csv')
+
+
+def stacked(sweep, path, base) -> list[dict]:
+    runner.run(base, sweep, str(path), runner.engine('stacked'), stream=io.StringIO())
+    return rows(path)
+
+
+def separate(sweep, path, base) -> list[dict]:
+    """Each trial by itself, in this process, on one device."""
+    from jaxvision.sweeps import trials
+
+    def one_by_one(some, root, stop):
+        for trial in trials.waiting(some):
+            trials.perform(trial)
+            yield trial
+
+    runner.run(base, sweep, str(path), one_by_one, stream=io.StringIO())
+    return rows(path)
+
+
+STRENGTHS = {
+    'model.dropout': (0.1, 0.3),
+    'optim.weight_decay': (0.01, 0.1),
+}
+EVERYTHING = {
+    'augment.mixup': 0.5,
+    'augment.rotate': 10.0,
+    'loss.label_smoothing': 0.1,
+    'optim.ema': 0.9,
+    'distill.weight': 0.5,
+    'teacher.train.epochs': 1.0,
+    'teacher.data.batch_size': 20,
+    'teacher.model.filters': (4,),
+    'devices': 1,
+}
+
+
+@pytest.mark.parametrize('kind', ['grid', 'folds'])
+def test_stacked_trials_equal_separate_ones(kind, tmp_path):
+    """Seeds, folds and traced strengths of one program, with batch norm, mixup, an average and a teacher."""
+    base = tiny(**EVERYTHING)
+    if kind == 'grid':
+        sweep = designs.grid(STRENGTHS, seeds=2)
+    else:
+        names = {f'smoothing {v}': {'loss.label_smoothing': v, 'distill.temperature': 1 + v} for v in (0.1, 0.2)}
+        sweep = designs.folds(3, names)
+    one, other = stacked(sweep, tmp_path / 'stacked', base), separate(sweep, tmp_path / 'separate', base)
+    assert len(one) == len(other) == (8 if kind == 'grid' else 6)
+    for first, second in zip(one, other, strict=True):
+        assert first['status'] == second['status'] == table.DONE, first['failure'] or second['failure']
+        for column in first.keys() - {*table.TIMES, 'hash'}:
+            close = pytest.approx(second[column], rel=1e-3, abs=1e-6) if isinstance(second[column], float) else None
+            assert first[column] == (second[column] if close is None else close), column
+    assert len({row['test_nll'] for row in one}) == len(one)
+    for path in (tmp_path / 'stacked').glob('trials/*/*'):
+        mine, theirs = (
+            Workdir(place) for place in (path, tmp_path / 'separate' / path.relative_to(tmp_path / 'stacked'))
+        )
+        assert mine.read('config.json') == theirs.read('config.json')
+        for record, expected in zip(mine.metrics(), theirs.metrics(), strict=True):
+            assert record.keys() == expected.keys()
+            for name in record.keys() - {'examples_per_second'}:
+                assert record[name] == pytest.approx(expected[name], rel=1e-3, abs=1e-6), name
+
+
+def run(engine: str, path, base, sweep, **options) -> tuple[dict, str]:
+    """summary.json, and what was told meanwhile."""
+    told = io.StringIO()
+    summary = runner.run(base, sweep, str(path), runner.engine(engine, **options), stream=told)
+    return summary, told.getvalue()
+
+
+@pytest.fixture
+def children(monkeypatch):
+    """The processes that a test starts have one device each, and programs that compile quickly."""
+    from ..conftest import child_environment
+
+    monkeypatch.setenv('XLA_FLAGS', child_environment()['XLA_FLAGS'])
+
+
+@pytest.mark.parametrize('engine', ['processes', 'slurm', 'stacked'])
+def test_a_failing_trial_ends_no_other(engine, children, tmp_path):
+    """Its error stands in the table, and it alone is tried again. SLURM is submitit's local stand-in."""
+    sweep = designs.seeds({'plain': {}, 'diverges': {'optim.lr': 1e30, 'optim.name': 'sgd'}}, seeds=2)
+    options = {'cluster': {'cluster': 'local'}} if engine == 'slurm' else {}
+    summary, told = run(engine, tmp_path, tiny(), sweep, **options)
+    assert summary['trials'] == {'done': 2, 'failed': 2, 'missing': 0}
+    assert [row['status'] for row in rows(tmp_path)] == ['done', 'done', 'failed', 'failed']
+    for row in rows(tmp_path)[2:]:
+        assert 'lower optim.lr' in row['failure']
+        assert row['optim.lr'] == 1e30
+    assert 'diverges, seed 0 failed: the' in told
+    assert summary['variants']['diverges']['n'] == 0
+    assert summary['variants']['plain']['n'] == 2
+    before = (tmp_path / 'trials/plain/seed-0/result.json').stat().st_mtime_ns
+    again, _ = run(engine, tmp_path, tiny(), sweep, **options)
+    assert again['trials'] == summary['trials']
+    assert (tmp_path / 'trials/plain/seed-0/result.json').stat().st_mtime_ns == before
+
+
+def test_a_worker_that_dies_costs_its_trial(children, monkeypatch, tmp_path):
+    """Killed in the middle, as the kernel does where memory ends."""
+    (tmp_path / 'sitecustomize.py').write_text(
+        'import os\n'
+        'def _watch():\n'
+        '    from jaxvision.sweeps import trials\n'
+        '    before = trials.perform\n'
+        '    trials.perform = lambda one: os.kill(os.getpid(), 9) if one.seed == 1 else before(one)\n'
+        "if 'worker' in ' '.join(__import__('sys').orig_argv):\n"
+        '    _watch()\n'
+    )
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    sweep = designs.seeds({'plain': {}}, seeds=4)
+    summary, told = run('processes', tmp_path / 'sweep', tiny(), sweep, count=2)
+    assert summary['trials'] == {'done': 3, 'failed': 1, 'missing': 0}
+    assert rows(tmp_path / 'sweep')[1]['failure'].startswith('its process was killed by SIGKILL; see worker-')
+    assert 'plain, seed 1 failed' in told
+    monkeypatch.delenv('PYTHONPATH')
+    summary, _ = run('processes', tmp_path / 'sweep', tiny(), sweep, count=2)
+    assert summary['trials']['done'] == 4
+    assert not list((tmp_path / 'sweep').glob('trials/*/*/error.json'))
+
+
+def test_a_worker_that_cannot_start_is_told(children, monkeypatch, tmp_path):
+    (tmp_path / 'sitecustomize.py').write_text("import sys\nif 'worker' in ' '.join(sys.orig_argv): raise SystemExit\n")
+    monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+    with pytest.raises(UserError, match='a worker exited with 1 before it was ready; see .*worker-0.log'):
+        run('processes', tmp_path / 'sweep', tiny(), designs.seeds({'plain': {}}, seeds=2), count=1)
+
+
+def test_slurm_is_wanted_but_not_here(monkeypatch, tmp_path):
+    monkeypatch.setenv('PATH', str(tmp_path))
+    with pytest.raises(UserError, match='cannot submit jobs: .*srun'):
+        run('slurm', tmp_path / 'sweep', tiny(), designs.seeds({'plain': {}}, seeds=1))
