@@ -1,6 +1,7 @@
 """Compares the variants of a config over seeds or folds: python launch/sweep.py --config=configs/ablation.py"""
 
 import dataclasses
+import sys
 
 import ml_collections
 from absl import flags
@@ -11,6 +12,9 @@ from jaxvision.sweeps.engines import CLUSTER
 
 SEEDS = flags.DEFINE_integer('seeds', 0, 'How many: seeds 0, 1, ...; 0 for as many as the sweep says.', lower_bound=0)
 WORKDIR = flags.DEFINE_string('workdir', '', 'Where the sweep is recorded; runs/<config>-sweep if empty.')
+REPRODUCE = flags.DEFINE_string(
+    'reproduce', '', 'A finished sweep, trial or run: do it again from its record, and say what came back.'
+)
 ENGINE = flags.DEFINE_enum(
     'engine',
     'auto',
@@ -24,6 +28,9 @@ command.define_config()
 
 
 def main() -> None:
+    if REPRODUCE.value:
+        reproduce()
+        return
     name, resolved, overridden = command.experiment_settings(all_read=False)
     sweep = command.sweep(name, resolved.distills)
     if SEEDS.value:
@@ -34,8 +41,22 @@ def main() -> None:
 
     trials.check_overrides(resolved, sweep, overridden)
     workdir = WORKDIR.value or f'runs/{name}-sweep'
-    summary = runner.run(resolved, sweep, workdir, runner.engine(ENGINE.value, PROCESSES.value, SLURM.value.to_dict()))
+    options = {'processes': {'count': PROCESSES.value}, 'slurm': {'wanted': SLURM.value.to_dict()}}
+    summary = runner.run(resolved, sweep, workdir, ENGINE.value, options.get(ENGINE.value))
     print(f'\n{findings.text(summary)}\nRecorded in {workdir}; open {workdir}/report.html')
+
+
+def reproduce() -> None:
+    if flags.FLAGS.config is not None or SEEDS.value:
+        raise command.UserError('--reproduce takes config and seeds from the record; leave out --config and --seeds')
+    command.set_up()
+
+    from jaxvision.sweeps import reproduce
+
+    found = reproduce.run(REPRODUCE.value, WORKDIR.value, {'count': PROCESSES.value})
+    print(f'\n{reproduce.tell(found)}')
+    if not found.held:
+        sys.exit(1)
 
 
 if __name__ == '__main__':

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,18 +21,31 @@ from jaxvision.training import environment
 from jaxvision.training.records import Workdir
 from jaxvision.training.signals import Signals
 
-# All trials, the root, whether to stop -> those that had no result, as they end.
-Engine = Callable[[Sequence[Trial], pathlib.Path, Callable[[], bool]], Iterator[Trial]]
+# All trials, the root, whether to stop, and options -> those that had no result, as they end.
+ENGINES: dict[str, Callable[..., Iterator[Trial]]] = {
+    'processes': processes.run,
+    'stacked': stacked.run,
+    'slurm': slurm.run,
+}
 
 
-def run(base: Settings, sweep: Sweep, path: str, start: Engine, *, stream=None) -> dict[str, Any]:
+def run(
+    base: Settings,
+    sweep: Sweep,
+    path: str,
+    engine: str = 'auto',
+    options: Mapping[str, Any] | None = None,
+    *,
+    stream=None,
+) -> dict[str, Any]:
     """Runs what is missing of a sweep, and draws its conclusions.
 
     Args:
       base: the config, as the command line left it.
       sweep: what to compare.
       path: of the sweep's workdir. The same sweep goes on where it stopped; failed trials are tried again.
-      start: the engine, where the trials run.
+      engine: where the trials run: a key of `ENGINES`, or auto for what suits the backend.
+      options: of the engine: 'count' of processes, 'wanted' of slurm.
       stream: where the progress goes; stdout if None.
 
     Returns:
@@ -44,6 +56,7 @@ def run(base: Settings, sweep: Sweep, path: str, start: Engine, *, stream=None) 
       Stopped: on SIGTERM or SIGINT; what is done is in the table and in the report.
     """
     workdir = Workdir(path)
+    engine = suited.name() if engine == 'auto' else engine
     everything = trials.check(trials.expand(base, sweep, workdir.path))
     record = {'settings': dataclasses.asdict(base), 'sweep': _lists(dataclasses.asdict(sweep))}
     seeds = record['sweep'].pop('seeds')  # More seeds later are welcome.
@@ -51,9 +64,10 @@ def run(base: Settings, sweep: Sweep, path: str, start: Engine, *, stream=None) 
     with workdir.alone():
         workdir.claim(record)
         taught, hashes = _teachers(everything, stream)
-        _record_environment(workdir, base, everything, hashes, seeds)
+        _record_environment(workdir, everything, {'teachers': hashes, 'seeds': seeds, 'engine': engine})
         waiting = len(trials.waiting(taught))
         with Signals() as signals, contextlib.closing(Progress(len(taught), waiting, stream)) as progress:
+            start = functools.partial(ENGINES[engine], **(options or {}))
             try:
                 for ended in start(taught, workdir.path, lambda: signals.received is not None) if waiting else ():
                     progress.ended(ended)
@@ -63,23 +77,6 @@ def run(base: Settings, sweep: Sweep, path: str, start: Engine, *, stream=None) 
             done = summary['trials'][table.DONE]
             raise Stopped(f'stopped after {done} of {len(taught)} trials, reported in {workdir}', signals.received)
     return summary
-
-
-def engine(name: str = 'auto', count: int = 0, cluster: Mapping[str, Any] | None = None) -> Engine:
-    """An engine by name.
-
-    Args:
-      name: processes; stacked; slurm; or auto, what suits the backend.
-      count: of processes; 0 for as many as fit.
-      cluster: of slurm, other values for keys of `engines.CLUSTER`.
-    """
-    engines: dict[str, Engine] = {
-        'auto': functools.partial(suited.run, count=count),
-        'processes': functools.partial(processes.run, count=count),
-        'stacked': stacked.run,
-        'slurm': functools.partial(slurm.run, wanted=cluster),
-    }
-    return engines[name]
 
 
 def conclude(workdir: Workdir, everything: Sequence[Trial], sweep: Sweep) -> dict[str, Any]:
@@ -126,15 +123,15 @@ def _teachers(some: Sequence[Trial], stream) -> tuple[list[Trial], dict[str, str
     return taught, hashes
 
 
-def _record_environment(workdir: Workdir, base: Settings, some: Sequence[Trial], hashes, seeds: int) -> None:
+def _record_environment(workdir: Workdir, some: Sequence[Trial], more: Mapping[str, Any]) -> None:
     """Writes environment.json; when the sweep goes on, checks first that data and teachers are what they were."""
     source, splits = runs.load_data(some[0].settings.data)
-    now = environment.describe(jax.local_devices(), source, splits) | {'teachers': hashes, 'seeds': seeds}
+    now = {**environment.describe(jax.local_devices(), source, splits), **more}
     if (workdir / 'environment.json').exists():
         before = workdir.read('environment.json')
         if before['dataset']['fingerprint'] != source.fingerprint:
             raise UserError(f'workdir {workdir} is of other data; give this sweep another --workdir')
-        if sorted(before['teachers'].values()) != sorted(hashes.values()):
+        if sorted(before['teachers'].values()) != sorted(more['teachers'].values()):
             raise UserError(f'workdir {workdir} was begun under another teacher; give this sweep another --workdir')
     workdir.write('environment.json', now)
 

@@ -6,7 +6,7 @@ import pytest
 
 from jaxvision import settings
 from jaxvision.errors import UserError
-from jaxvision.sweeps import designs, runner, table
+from jaxvision.sweeps import designs, runner, table, trials
 from jaxvision.training.records import Workdir
 
 
@@ -26,20 +26,21 @@ def rows(path) -> list[dict]:
 
 
 def stacked(sweep, path, base) -> list[dict]:
-    runner.run(base, sweep, str(path), runner.engine('stacked'), stream=io.StringIO())
+    runner.run(base, sweep, str(path), 'stacked', stream=io.StringIO())
     return rows(path)
 
 
+def one_by_one(some, root, stop):
+    """An engine: each trial by itself, in this process."""
+    for trial in trials.waiting(some):
+        trials.perform(trial)
+        yield trial
+
+
 def separate(sweep, path, base) -> list[dict]:
-    """Each trial by itself, in this process, on one device."""
-    from jaxvision.sweeps import trials
-
-    def one_by_one(some, root, stop):
-        for trial in trials.waiting(some):
-            trials.perform(trial)
-            yield trial
-
-    runner.run(base, sweep, str(path), one_by_one, stream=io.StringIO())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(runner.ENGINES, 'separate', one_by_one)
+        runner.run(base, sweep, str(path), 'separate', stream=io.StringIO())
     return rows(path)
 
 
@@ -91,7 +92,7 @@ def test_stacked_trials_equal_separate_ones(kind, tmp_path):
 def run(engine: str, path, base, sweep, **options) -> tuple[dict, str]:
     """summary.json, and what was told meanwhile."""
     told = io.StringIO()
-    summary = runner.run(base, sweep, str(path), runner.engine(engine, **options), stream=told)
+    summary = runner.run(base, sweep, str(path), engine, options, stream=told)
     return summary, told.getvalue()
 
 
@@ -107,7 +108,7 @@ def children(monkeypatch):
 def test_a_failing_trial_ends_no_other(engine, children, tmp_path):
     """Its error stands in the table, and it alone is tried again. SLURM is submitit's local stand-in."""
     sweep = designs.seeds({'plain': {}, 'diverges': {'optim.lr': 1e30, 'optim.name': 'sgd'}}, seeds=2)
-    options = {'cluster': {'cluster': 'local'}} if engine == 'slurm' else {}
+    options = {'wanted': {'cluster': 'local'}} if engine == 'slurm' else {}
     summary, told = run(engine, tmp_path, tiny(), sweep, **options)
     assert summary['trials'] == {'done': 2, 'failed': 2, 'missing': 0}
     assert [row['status'] for row in rows(tmp_path)] == ['done', 'done', 'failed', 'failed']

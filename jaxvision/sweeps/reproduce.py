@@ -1,0 +1,191 @@
+"""Running a stored sweep, trial or run again from its record, and saying what came back."""
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jaxvision import experiment, runs, teachers
+from jaxvision.errors import UserError
+from jaxvision.settings import Settings
+from jaxvision.sweeps import runner, trials
+from jaxvision.sweeps.engines import processes
+from jaxvision.sweeps.trials import Trial
+from jaxvision.training.records import Workdir, flatten
+
+TIMES = ('seconds', 'examples_per_second')
+# What a record depends on besides its settings, by what it is called; see training.environment.
+SAME = {
+    'versions': ('versions',),
+    'code': ('code',),
+    'data fingerprint': ('dataset', 'fingerprint'),
+    'held-out examples': ('dataset', 'held_out'),
+    'devices': ('devices',),
+    'kind of device': ('device_kind',),
+    'cores': ('cores',),
+    'XLA_FLAGS': ('xla_flags',),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One run against its record.
+
+    Attributes:
+      name: of the run within its sweep.
+      bits: whether the weights, the curves and every metric are the same, bit by bit.
+      outside: the metrics that lie outside of the recorded 95% interval, told.
+    """
+
+    name: str
+    bits: bool
+    outside: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduction:
+    """What came back.
+
+    Attributes:
+      changed: what is not as it was when the record was made, told.
+      compared: one a trial.
+      missing: trials that have a result on one side alone, named.
+      workdir: of the new run.
+    """
+
+    changed: tuple[str, ...]
+    compared: tuple[Comparison, ...]
+    missing: tuple[str, ...]
+    workdir: str
+
+    @property
+    def held(self) -> bool:
+        """Whether every metric of every trial came back within its interval."""
+        return bool(self.compared) and not self.missing and not any(one.outside for one in self.compared)
+
+
+def run(path: str, into: str, options: Mapping[str, Any] | None = None, *, stream=None) -> Reproduction:
+    """Does again what a workdir records: a sweep, one trial of it, or a run of launch/train.py.
+
+    Args:
+      path: of the finished workdir.
+      into: the workdir of the new run; '' for one beside it.
+      options: of the engine.
+      stream: where the progress goes; stdout if None.
+
+    Raises:
+      UserError: the record is incomplete, or its data or its given teacher are not to be had.
+    """
+    before = Workdir(path)
+    now = Workdir(into or f'{before}-again')
+    if (before / 'config.json').exists() and 'sweep' in before.read('config.json'):
+        base, sweep = runner.stored(before)
+        engine = before.read('environment.json').get('engine', 'auto')
+        runner.run(base, sweep, str(now), engine, options if engine == 'processes' else None, stream=stream)
+        pairs = list(_trials(before, now))
+    else:
+        before.read('result.json')
+        _again(before, now, stream)
+        pairs = [(before.path.name, before, now)]
+    compared = [compare(name, one, other) for name, one, other in pairs if one.complete and other.complete]
+    return Reproduction(
+        changed=tuple(changes(before.read('environment.json'), now.read('environment.json'))),
+        compared=tuple(compared),
+        missing=tuple(name for name, one, other in pairs if one.complete != other.complete),
+        workdir=str(now),
+    )
+
+
+def _trials(before: Workdir, now: Workdir) -> Iterator[tuple[str, Workdir, Workdir]]:
+    base, sweep = runner.stored(before)
+    there = trials.expand(base, sweep, before.path)
+    for one, other in zip(there, trials.expand(base, sweep, now.path), strict=True):
+        yield one.label, one.workdir, other.workdir
+
+
+def _again(before: Workdir, now: Workdir, stream) -> None:
+    config = before.read('config.json')
+    if 'reference' in config:
+        raise UserError(f'{before} is a model of scikit-learn in a cross-validation; reproduce its sweep')
+    settings = runs.settings_of(before)
+    if (before / 'predictions.npz').exists():
+        experiment.run(settings, str(now), stream=stream)
+        return
+    # A trial: in a process of its own on one core, as it was.
+    for _ in processes.run([_trial(settings, now.path, stream)], now.path, lambda: False, count=1):
+        if not now.complete:
+            raise UserError(f'the trial failed: {now.read("error.json")["error"]}')
+
+
+def _trial(settings: Settings, path: pathlib.Path, stream) -> Trial:
+    teacher = teachers.provide(settings, stream=stream).record['workdir'] if settings.distills else ''
+    path.mkdir(parents=True, exist_ok=True)
+    return Trial('the trial', settings.seed, None, settings, str(path), teacher)
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What differs between two environment.json, told."""
+    for name, place in SAME.items():
+        there, here = _at(before, place), _at(now, place)
+        if name == 'versions':
+            for package in sorted(there.keys() | here.keys()):
+                if there.get(package) != here.get(package):
+                    yield f'{package} was {there.get(package) or "missing"}, is {here.get(package) or "missing"}'
+        elif there != here:
+            yield f'{name}: was {there}, is {here}'
+    there, here = (sorted((one.get('teachers') or {'': one.get('teacher', '')}).values()) for one in (before, now))
+    if there != here:
+        yield f'hash of the teacher: was {", ".join(there)}, is {", ".join(here)}'
+
+
+def _at(tree: Mapping[str, Any], place: tuple[str, ...]) -> Any:
+    for key in place:
+        tree = tree.get(key) or {}
+    return tree
+
+
+def compare(name: str, before: Workdir, now: Workdir) -> Comparison:
+    """A finished run against its record."""
+    there, here = before.read('result.json'), now.read('result.json')
+    same = _bits(there) == _bits(here) and list(map(_timeless, before.metrics())) == list(map(_timeless, now.metrics()))
+    outside = []
+    for split, metrics in there['splits'].items():
+        for metric, entry in metrics.items():
+            if not isinstance(entry, dict) or not entry.get('ci95'):
+                continue
+            (low, high), value = entry['ci95'], here['splits'][split][metric]['value']
+            if not low <= value <= high:
+                outside.append(f'{split} {metric} is {value:.4f}, was {entry["value"]:.4f} [{low:.4f}, {high:.4f}]')
+    return Comparison(name, same, tuple(outside))
+
+
+def _bits(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What has to be the same to the bit: everything but times, and where a teacher lies."""
+    flat = flatten(dict(result))
+    return {key: value for key, value in flat.items() if key.rpartition('.')[2] not in (*TIMES, 'workdir')}
+
+
+def _timeless(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key not in TIMES}
+
+
+def tell(found: Reproduction) -> str:
+    """In words: first what changed since, then what came back."""
+    lines = ['Since the record was made, this has changed:', *(f'  {change}' for change in found.changed)]
+    if not found.changed:
+        lines = ['Versions, code, data and machine are those of the record.']
+    total, exact = len(found.compared), sum(one.bits for one in found.compared)
+    outside = [one for one in found.compared if one.outside]
+    if total and exact == total:
+        whose = 'the run' if total == 1 else f'all {total} runs'
+        lines.append(f'Every bit came back of {whose}: weights, curves and metrics.')
+    elif total:
+        lines.append(f'Of {total} run{"s" if total > 1 else ""}, {exact or "none"} came back to the bit.')
+        if not outside:
+            lines.append('Every metric of the others is within its recorded interval.')
+    if outside:
+        lines.append('Outside of their recorded intervals, by run:')
+        lines += [f'  {one.name}: {"; ".join(one.outside)}' for one in outside]
+    if found.missing:
+        lines.append(f'With a result on one side alone: {"; ".join(found.missing)}')
+    return '\n'.join([*lines, f'Recorded in {found.workdir}'])
