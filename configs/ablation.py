@@ -16,12 +16,11 @@ def get_config():
     config.model.dense = (64,)
     config.optim.name = 'adam'
     config.optim.lr = 3e-3
-    config.train.epochs = 200.0
-    config.train.eval_every = 60
+    config.train.epochs = 400.0
+    config.train.eval_every = 120
 
-    # The teacher of the distilled variants: three wider networks with all training images, as an ensemble.
+    # The teacher of the distilled variants: a wider network with all training images.
     teacher = config.teacher
-    teacher.members = 3
     teacher.data.batch_size = 64
     teacher.model.name = 'convnet'
     teacher.model.filters = (32, 64)
@@ -42,13 +41,13 @@ def get_config():
 def get_sweep():
     return designs.ladder(
         {
-            'fewer neurons': {'model.width': 0.5},
-            'dropout': {'model.dropout': 0.3},
+            'fewer neurons': {'model.width': 0.75},
+            'dropout': {'model.dropout': 0.1},
             'batch norm': {'model.norm': 'batch'},
-            'weight decay': {'optim.weight_decay': 1.0},
+            'weight decay': {'optim.weight_decay': 0.3},
             'mirror': {'augment.mirror': True},
             'crop': {'augment.crop': 1},
-            'rotation': {'augment.rotate': 15.0},
+            'rotation': {'augment.rotate': 10.0},
             'mixup': {'augment.mixup': 1.0},
             'label smoothing': {'loss.label_smoothing': 0.1},
             'distillation': {'distill.weight': 0.9},
