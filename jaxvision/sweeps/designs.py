@@ -6,7 +6,8 @@ A config file's `get_sweep()` returns one of these. Nothing heavy is imported he
 import itertools
 import math
 import random
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -249,6 +250,23 @@ def told(value: Any) -> str:
     if isinstance(value, float):
         return f'{value:g}'
     return 'x'.join(map(told, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def folders(names: Iterable[str]) -> dict[str, str]:
+    """Of each variant or reference, in their order, the folder under trials/: its name, made plain and unique."""
+    taken: set[str] = set()
+    found = {}
+    for name in names:
+        plain = re.sub(r'[^A-Za-z0-9.=]+', '-', name).strip('-.') or 'variant'
+        numbered = itertools.chain([plain], (f'{plain}-{number}' for number in itertools.count(2)))
+        found[name] = next(folder for folder in numbered if folder.lower() not in taken)
+        taken.add(found[name].lower())
+    return found
+
+
+def place(seed: int, fold: int | None) -> str:
+    """The folder of one trial in that of its variant."""
+    return f'seed-{seed}' if fold is None else f'fold-{fold}-seed-{seed}'
 
 
 def _checked(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,6 @@ import io
 import itertools
 import json
 import pathlib
-import re
 import traceback
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 from jaxvision import runs, settings, teachers
 from jaxvision.errors import Stopped, UserError
 from jaxvision.settings import Settings
-from jaxvision.sweeps import references
+from jaxvision.sweeps import designs, references
 from jaxvision.sweeps.designs import Sweep
 from jaxvision.training.records import Workdir
 
@@ -75,19 +74,19 @@ def expand(base: Settings, sweep: Sweep, root: pathlib.Path) -> list[Trial]:
       UserError: a variant overrides what is not there, with a wrong type, or what it cannot; two are the same.
     """
     same: dict[Settings, str] = {}
-    taken: set[str] = set()
+    places = designs.folders((*sweep.variants, *sweep.references))
     trials = []
     for name, changes in sweep.variants.items():
         changed = _variant(base, sweep, name, changes)
         if changed in same:
             raise UserError(f'variants {same[changed]!r} and {name!r} are the same: every setting is equal')
         same[changed] = name
-        trials += _of(sweep, name, changed, root / 'trials' / _folder(name, taken))
+        trials += _of(sweep, name, changed, root / 'trials' / places[name])
     for name in sweep.references:
         if name not in references.MODELS:
             raise UserError(f'reference {name!r} is unknown; there are {", ".join(references.MODELS)}')
         plain = dataclasses.replace(_with_folds(base, sweep).alone(), seed=0)
-        some = _of(dataclasses.replace(sweep, seeds=1), name, plain, root / 'trials' / _folder(name, taken))
+        some = _of(dataclasses.replace(sweep, seeds=1), name, plain, root / 'trials' / places[name])
         trials += [dataclasses.replace(trial, reference=name) for trial in some]
     return trials
 
@@ -135,21 +134,8 @@ def _of(sweep: Sweep, name: str, changed: Settings, folder: pathlib.Path) -> lis
         one = dataclasses.replace(changed, seed=seed)
         if fold is not None:
             one = dataclasses.replace(one, data=dataclasses.replace(one.data, fold=fold))
-        place = f'seed-{seed}' if fold is None else f'fold-{fold}-seed-{seed}'
-        trials.append(Trial(name, seed, fold, one, str(folder / place)))
+        trials.append(Trial(name, seed, fold, one, str(folder / designs.place(seed, fold))))
     return trials
-
-
-def _folder(name: str, taken: set[str]) -> str:
-    """A variant's name as that of a folder that no other has."""
-    plain = re.sub(r'[^A-Za-z0-9.=]+', '-', name).strip('-.') or 'variant'
-    folder = next(
-        found
-        for found in itertools.chain([plain], (f'{plain}-{i}' for i in itertools.count(2)))
-        if found.lower() not in taken
-    )
-    taken.add(folder.lower())
-    return folder
 
 
 def check(trials: Iterable[Trial]) -> list[Trial]:

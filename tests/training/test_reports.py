@@ -17,7 +17,7 @@ from PIL import Image
 
 from jaxvision import metrics
 from jaxvision.errors import UserError
-from jaxvision.training.reports import page, pieces, plots
+from jaxvision.training.reports import document, page, pieces, plots
 from jaxvision.training.reports.classes import most_confused
 from jaxvision.training.reports.seen import soft_label
 
@@ -199,7 +199,7 @@ def test_page_asks_for_nothing_else(tmp_path):
     found = drawn(tmp_path / 'run')
     assert len(found.addresses) > 40
     assert all(address.startswith(('data:', '#')) for address in found.addresses)
-    assert 'url(' not in page.STYLE and '@import' not in page.STYLE
+    assert 'url(' not in document.STYLE and '@import' not in document.STYLE
 
 
 def test_same_records_same_bytes_and_rc_untouched(tmp_path):
@@ -293,7 +293,7 @@ def test_small_images_keep_their_pixels(channels):
     assert (tag['width'], tag['height'], tag['class'], tag['alt']) == ('112', '112', 'pixels', 'a "digit"')
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(tag['src'].partition('base64,')[2]))))
     np.testing.assert_array_equal(pixels.reshape(image.shape), image)
-    assert 'pixels { image-rendering: pixelated' in page.STYLE
+    assert 'pixels { image-rendering: pixelated' in document.STYLE
 
 
 def test_photographs_shrink():
