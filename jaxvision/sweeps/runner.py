@@ -16,6 +16,7 @@ from jaxvision.sweeps import designs, findings, table, trials
 from jaxvision.sweeps.designs import Sweep
 from jaxvision.sweeps.engines import processes, slurm, stacked, suited
 from jaxvision.sweeps.progress import Progress
+from jaxvision.sweeps.reports import page
 from jaxvision.sweeps.trials import Trial
 from jaxvision.training import environment
 from jaxvision.training.records import Workdir
@@ -87,6 +88,7 @@ def conclude(workdir: Workdir, everything: Sequence[Trial], sweep: Sweep) -> dic
     summary = findings.conclude(rows, sweep, headline)
     summary |= {key: workdir.read('environment.json')[key] for key in ('teachers', 'versions', 'git')}
     workdir.write('summary.json', summary)
+    page.write(workdir.path)
     return summary
 
 

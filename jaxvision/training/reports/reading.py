@@ -70,8 +70,8 @@ def read(workdir: Workdir) -> Records:
     rows = [_named(row, 'metrics.jsonl') for row in workdir.metrics()]
     return Records(
         name=workdir.path.name,
-        config=_json(workdir, 'config.json'),
-        environment=_json(workdir, 'environment.json'),
+        config=read_json(workdir, 'config.json'),
+        environment=read_json(workdir, 'environment.json'),
         rows=[row for row in rows if isinstance(row, Record) and number(row.get('step')) is not None],
         result=_named(workdir.read('result.json'), 'result.json'),
         predictions=_arrays(workdir / 'predictions.npz'),
@@ -86,7 +86,7 @@ def _named(value: Any, file: str) -> Any:
     return value
 
 
-def _json(workdir: Workdir, name: str) -> Record:
+def read_json(workdir: Workdir, name: str) -> Record:
     try:
         return _named(workdir.read(name), name)
     except UserError:
