@@ -31,7 +31,8 @@ def curves(records: Records) -> str:
     caption = (
         f'Clean train and validation {error} against step: means over {records.unit}, with a band from the lowest to '
         f'the highest of them; in grey, the validation error of {records.baseline}. All panels have the same axes, '
-        f'which cut the first steps off. A title in green helps on test, in red it harms.{cut}'
+        'stretched near zero (square roots); the first steps may be cut off. A title in green helps on test, in red '
+        f'it harms.{cut}'
     )
     alt = f'Learning curves of {len(panels)} variants: ' + '; '.join(
         f'{name} ends at {"validation" if "validation" in panel else "train"} error '

@@ -4,7 +4,7 @@ import html
 
 from jaxvision.sweeps import statistics
 from jaxvision.sweeps.reports import words
-from jaxvision.sweeps.reports.plots.forest import Estimate, forest
+from jaxvision.sweeps.reports.plots.forest import Estimate, forest, is_cut
 from jaxvision.sweeps.reports.reading import BASELINE, HARMS, HELPS, OPEN, Records
 from jaxvision.training.reports import pieces
 from jaxvision.training.reports.reading import Absent, interval
@@ -49,7 +49,7 @@ def _plot(records: Records) -> str:
         groups[group.title] = rows
     if not groups:
         return ''
-    marks = {}
+    marks, ladder = {}, records.summary['kind'] == 'ladder'
     everything = records.variants.get('all', {}).get('difference')
     if everything is not None and 'All but one' in groups:
         marks = {'All but one': (100 * everything['mean'], 'all')}
@@ -58,27 +58,23 @@ def _plot(records: Records) -> str:
         f'test {records.metric}, difference to {records.baseline}, points',
         ends=('← worse', 'better →'),
         marks=marks,
+        shared=not ladder,
     )
+    cut = any(map(is_cut, groups.values())) if ladder else is_cut([row for some in groups.values() for row in some])
     counted = ', '.join(f'{title or "variants"}: {len(rows)}' for title, rows in groups.items())
     caption = (
         f'Mean differences to {records.baseline}, paired by {records.unit[:-1]}, with 95% intervals. A filled dot is '
         f'significant: p ≤ {statistics.LEVEL:g} after Holm’s correction over all of them.'
-        + (' Where an interval is cut, a triangle ends it.' if _cut(records) else '')
+        + (' Where an interval is cut, a triangle ends it.' if cut else '')
         + (
             ' The dashed line is the difference that all rungs together make: right of it, a rung is better left out.'
             if marks
             else ''
         )
+        + (' Each part has a scale of its own.' if ladder and len(groups) > 1 else '')
     )
     alt = f'Forest plot of the difference of each variant to {records.baseline} in test {records.metric}; {counted}.'
     return key(HELPS, HARMS, OPEN) + pieces.figure(figure, alt, caption)
-
-
-def _cut(records: Records) -> bool:
-    return any(
-        (one.get('difference') or {}).get('ci95') and one['difference']['n'] < statistics.FEWEST
-        for one in records.variants.values()
-    )
 
 
 def _table(records: Records) -> str:

@@ -26,11 +26,11 @@ def fitting(records: Records) -> str:
         'not understood. A short bar far to the right is underfitting. Lines are 95% intervals.' + cut,
     )
     dots = pieces.figure(
-        fit_map(_ranked(records, rows)),
+        fit_map(_ranked(records, rows), height=min(max(19 * len(shown) + 66, 280), 430)),
         f'Test error against clean train error of {len(rows)} variants.',
         'The same as a map. The dashed diagonal is a gap of zero: the higher above it, the larger the gap. A '
         'regulariser should lead down; one that only leads to the right has taken from the training error and given '
-        'nothing.',
+        'nothing. Triangles at the edge lie beyond it.',
     )
     return key(HELPS, HARMS, OPEN, BASELINE) + pieces.group('pair', [bars, dots])
 

@@ -65,7 +65,7 @@ def _best(records: Records, level: str) -> str:
     if best is None or best == records.baseline:
         return f'No variant is better on validation than {records.baseline}, with test {records.metric} {level}.'
     one = records.variants[best]
-    told = f'Best on validation is {best}: test {records.metric} {words.percent(one["mean"])} %, the baseline {level}'
+    told = f'Best on validation is “{best}”: test {records.metric} {words.percent(one["mean"])} %, the baseline {level}'
     difference = one['difference']
     if difference is None:
         return f'{told}.'
@@ -80,7 +80,8 @@ def _counts(records: Records, others: list[str]) -> list[str]:
         return []
     if total == 1:
         return []
-    parts = [f'{found[HELPS]} help', f'{found[HARMS]} harm', f'{found[OPEN]} cannot be told from it']
+    verbs = {HELPS: ('helps', 'help'), HARMS: ('harms', 'harm'), OPEN: ('cannot be told from it',) * 2}
+    parts = [f'{found[which]} {one if found[which] == 1 else more}' for which, (one, more) in verbs.items()]
     return [f'Of {total} variants beside the baseline {words.joined(parts)}.']
 
 
@@ -127,13 +128,13 @@ def _cells(records: Records) -> list[tuple[str, str]]:
         cells.append((f'Baseline, test {records.metric}', _value(base)))
     if best is not None and best != records.baseline:
         one = records.variants[best]
-        cells.append((f'{best}, test {records.metric}', _value(one)))
+        cells.append((f'The best, test {records.metric}', _value(one)))
         if one['difference'] is not None:
             shown = {'value': one['difference']['mean'], 'ci95': one['difference']['ci95']}
             cells.append(('Difference', pieces.cell(shown, words.points, ' points')))
         gaps = {'value': base.get('gap'), 'ci95': base.get('gap_ci95')}, {'value': one['gap'], 'ci95': one['gap_ci95']}
         cells.append(('Gap of the baseline', pieces.cell(gaps[0], words.points, ' points')))
-        cells.append((f'Gap of {best}', pieces.cell(gaps[1], words.points, ' points')))
+        cells.append(('Gap of the best', pieces.cell(gaps[1], words.points, ' points')))
     elif base['n']:
         shown = {'value': base['gap'], 'ci95': base['gap_ci95']}
         cells.append(('Gap, test − train error', pieces.cell(shown, words.points, ' points')))

@@ -31,10 +31,10 @@ def write(path: pathlib.Path | str) -> pathlib.Path:
 def render(records: Records) -> str:
     """The page of these records."""
     sections = {'Effects': effects.effects}
-    if len(records.variants) > 1:
-        sections['Verdicts'] = verdicts.verdicts
     if records.summary['kind'] == 'grid' and len(records.sweep['axes']) == 2:
         sections['Heat map'] = cells.cells
+    if len(records.variants) > 1:
+        sections['Verdicts'] = verdicts.verdicts
     sections['Over- and underfitting'] = fitting.fitting
     sections['Learning curves'] = curves.curves
     sections['Fold by fold' if records.unit == 'folds' else 'Seed by seed'] = single.single

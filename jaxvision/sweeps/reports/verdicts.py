@@ -6,11 +6,13 @@ from typing import Any
 
 from jaxvision.sweeps import designs, findings, statistics
 from jaxvision.sweeps.reports import words
-from jaxvision.sweeps.reports.effects import estimate
+from jaxvision.sweeps.reports.effects import estimate, key
 from jaxvision.sweeps.reports.plots.forest import forest
-from jaxvision.sweeps.reports.reading import HARMS, HELPS, Records, outcome
+from jaxvision.sweeps.reports.reading import HARMS, HELPS, OPEN, Records, outcome
 from jaxvision.training.reports import pieces
 from jaxvision.training.reports.reading import Absent
+
+ENDS = ('← worse', 'better →')
 
 
 def verdicts(records: Records) -> str:
@@ -35,15 +37,21 @@ def _ladder(records: Records, rungs: list[designs.Rung]) -> str:
             text = 'is not known: no pair is done' if found is None else findings.tell(found, records.unit)
             told.append(f'In company, it {text}.')
         lines.append((rung.name, [_marked(sentence) for sentence in told]))
-    groups = {title: some for title, some in rows.items() if some}
-    figure = forest(groups, f'test {records.metric}, difference, points', ends=('← worse', 'better →'))
-    caption = (
-        f'Alone: the rung with nothing else, minus {records.baseline}. In company: all rungs, minus all but this one. '
-        'What helps alone and nothing in company does what others do already; what harms in company is better left '
-        'out. With 95% intervals; filled where significant.'
+    if len(rungs) > 1:
+        lines.append(('all together', [_sentence(records, 'all')]))
+    unit = f'test {records.metric}, difference, points'
+    figures = [forest({title: some}, unit, ends=ENDS, width=470) for title, some in rows.items() if some]
+    captions = (
+        f'Alone: each rung with nothing else, minus {records.baseline}. Filled where significant.',
+        'In company: all rungs, minus all but this one. What helps alone and not in company does what others do '
+        'already; what harms in company is better left out.',
     )
-    alt = f'Forest plot of what each of {len(rungs)} regularisers is worth alone, and beside all others.'
-    return pieces.figure(figure, alt, caption) + '<h3>In words</h3>' + _listed(lines)
+    alt = (
+        f'What each of {len(rungs)} regularisers is worth alone, as a forest plot.',
+        f'What each of {len(rungs)} regularisers is worth beside all others, as a forest plot.',
+    )
+    drawn = [pieces.figure(*each) for each in zip(figures, alt, captions, strict=False)]
+    return key(HELPS, HARMS, OPEN) + pieces.group('pair', drawn) + '<h3>In words</h3>' + _listed(lines)
 
 
 def _estimate(name: str, difference: Mapping[str, Any] | None):

@@ -20,9 +20,9 @@ def points(value: float) -> str:
 
 
 def p_value(value: float) -> str:
-    if value < 0.0001:
-        return '<0.0001'
-    return f'{value:.4f}' if value < 0.01 else f'{value:.2f}'
+    if value < 0.001:
+        return '<0.001'
+    return f'{value:.3f}' if value < 0.1 else f'{value:.2f}'
 
 
 def within(entry: Mapping[str, Any], form=percent) -> str:

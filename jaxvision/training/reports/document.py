@@ -37,7 +37,8 @@ nav { display: flex; flex-wrap: wrap; gap: 0.25rem 1.1rem; margin-top: 1.75rem; 
 .tight th, .tight td { padding-left: 0.6rem; }
 .tight thead th { white-space: normal; }
 .lists { display: grid; grid-template-columns: 1fr 1fr; gap: 0 1.5rem; }
-.warning { max-width: 46rem; padding: 0.6rem 1rem; border-left: 3px solid #c2454f; background: #fbf1f0; }
+.warning { max-width: 46rem; margin: 0 0 1.75rem; padding: 0.6rem 1rem; border-left: 3px solid #c2454f;
+  background: #fbf1f0; }
 .warning p, .warning ul { margin: 0.25rem 0; }
 .rungs { display: grid; grid-template-columns: max-content 1fr; gap: 0 1.5rem; margin: 0 0 1rem; max-width: none; }
 .rungs dt, .rungs dd { padding: 0.5rem 0; border-top: 1px solid var(--rule); }
@@ -62,6 +63,8 @@ th.group { padding-top: 0.9rem; font-weight: 600; }
 figure { margin: 0; min-width: 0; }
 img { display: block; max-width: 100%; height: auto; }
 figcaption { margin-top: 0.35rem; max-width: 29rem; }
+section > figure > figcaption { max-width: 44rem; }
+section > figure + .scroll { margin-top: 1.75rem; }
 .thumbnails { display: flex; flex-wrap: wrap; gap: 1.1rem 0.55rem; margin-bottom: 1rem; }
 .thumbnails figure { width: 112px; }
 .thumbnails img + img { margin-top: 4px; }

@@ -70,7 +70,7 @@ def listed(told: Mapping[str, str]) -> str:
     return f'<dl>{rows}</dl>' if rows else ''
 
 
-def settings(tree: Mapping[str, Any], title: str = '') -> str:
+def settings(tree: dict[str, Any], title: str = '') -> str:
     """Every setting of a tree, folded away under a title; under how many they are without one."""
     lines = flatten(tree)
     items = ''.join(

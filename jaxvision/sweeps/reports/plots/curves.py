@@ -12,10 +12,12 @@ from jaxvision.training.reports.plots import style
 from jaxvision.training.reports.plots.style import COLORS, INK, MUTED, RULE, as_percent
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 GREY = '#9a9da1'
-HEIGHT = 132  # Pixels of a panel, with what is around it.
+TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1)
+HEIGHT = 150  # Pixels of a panel, with what is around it.
 
 
 class Curve(Protocol):
@@ -63,9 +65,8 @@ def multiples(
             _draw(axes, behind, GREY, 0.16, 1)
         for split, curve in panel.items():
             _draw(axes, curve, COLORS[split], 0.22, 2)
-        axes.set_ylim(-0.02 * high, high)
+        _stretch(axes, high)
         axes.set_xlim(0, 1.03 * last)
-        axes.set_yticks(_ticks(high))
         axes.set_xticks([0, last])
         axes.xaxis.set_major_formatter('{x:,.0f}')
         axes.yaxis.set_major_formatter(as_percent)
@@ -78,34 +79,45 @@ def multiples(
             ends = axes.get_xticklabels()
             ends[0].set_horizontalalignment('left')
             ends[-1].set_horizontalalignment('right')
-        axes.set_title(shortened(name, each - 20), fontsize=9, color=names[name], pad=3)
+        small = 6.9 * len(name) > each - 12
+        look = {'fontsize': 8, 'fontweight': 'normal'} if small else {'fontsize': 9}
+        axes.set_title(shortened(name, each - 12), color=names[name], pad=3, **look)
     figure.text(0.5, 6 / (lines * tall + 34), 'step', ha='center', color=MUTED, fontsize=8.25)
     return figure
 
 
 def shortened(name: str, room: float) -> str:
-    most = max(int(room / 6.6), 8)
-    return name if len(name) <= most else f'{name[: most - 1]}…'
+    most = max(int(room / 5.6), 12)
+    return name if len(name) <= most else f'{name[: most // 2]}…{name[-(most - most // 2 - 1) :]}'
 
 
 def top(curves: Sequence[Curve]) -> float:
-    """Where the common axis ends: above every curve's second half, so that the first steps do not flatten the rest."""
-    late = [curve.mean[len(curve.mean) // 2 :].max() for curve in curves]
-    early = max(float(curve.mean.max()) for curve in curves)
-    return min(max(1.6 * float(np.max(late)), 0.01), max(1.05 * early, 0.01))
+    """Where the common axis ends: just above all but the first steps of all curves."""
+    late = [float(curve.mean[len(curve.mean) // 4 :].max()) for curve in curves]
+    return min(max(1.3 * max(late), 0.01), 1.0)
+
+
+def _stretch(axes: Axes, high: float) -> None:
+    """An axis of errors from 0 to `high`, by square roots: errors of 5 % and of 50 % are told apart on one panel."""
+    axes.set_yscale('function', functions=(lambda share: np.sqrt(np.clip(share, 0, None)), np.square))
+    axes.set_ylim(0, high)
+    axes.set_yticks(_few(high))
+    axes.minorticks_off()
+
+
+def _few(high: float) -> list[float]:
+    """Zero and some round shares that keep apart on a scale of square roots."""
+    kept = [0.0]
+    for tick in TICKS:
+        if tick <= high and math.sqrt(tick / high) - math.sqrt(kept[-1] / high) > 0.17:
+            kept.append(tick)
+    return kept
 
 
 def _draw(axes, curve: Curve, color: str, alpha: float, order: int) -> None:
     axes.fill_between(curve.steps, curve.low, curve.high, color=color, alpha=alpha, linewidth=0, zorder=order)
     marker = 'o' if len(curve.steps) == 1 else None
     axes.plot(curve.steps, curve.mean, color=color, linewidth=1.3, marker=marker, markersize=3, zorder=order + 2)
-
-
-def _ticks(high: float) -> list[float]:
-    """Zero and two or three round numbers."""
-    size = 10.0 ** math.floor(math.log10(high / 2))
-    step = next(factor * size for factor in (1, 2, 2.5, 5, 10) if factor * size * 3.4 >= high)
-    return [round(step * number, 9) for number in range(int(high / step) + 1)]
 
 
 @style.styled()
@@ -117,7 +129,7 @@ def overlaid(
     axes = style.frame(figure, left=52, top=26, right=12, bottom=40)
     for name, curve in curves.items():
         _draw(axes, curve, colors[name], 0.15, 1)
-    axes.set_ylim(0, top(list(curves.values())))
+    _stretch(axes, top(list(curves.values())))
     axes.yaxis.set_major_formatter(as_percent)
     axes.xaxis.set_major_formatter('{x:,.0f}')
     axes.grid(axis='y', color=RULE, linewidth=0.6)

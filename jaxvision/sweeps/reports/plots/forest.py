@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROW, HEAD = 19, 24  # Pixels.
-ALPHABET = 6.0  # Pixels a letter, about.
+LETTER, DIGIT = 6.6, 6.6  # Pixels of one, about.
 POINTS = 72 / 96  # Points a pixel.
 
 
@@ -48,6 +48,7 @@ def forest(
     zero: float | None = 0.0,
     ends: tuple[str, str] = ('', ''),
     marks: Mapping[str, tuple[float, str]] | None = None,
+    shared: bool = True,
     width: int = 940,
 ) -> Figure:
     """Rows of estimates.
@@ -58,42 +59,59 @@ def forest(
       zero: where the line is that says no difference; None for none.
       ends: what the two sides of that line mean.
       marks: group -> value, name of one more line, in that group alone.
+      shared: whether the groups have one scale, or each its own.
       width: pixels.
     """
     rows = [row for some in groups.values() for row in some]
-    room = ALPHABET * max(len(row.name) for row in rows) + 22
-    right = 5.7 * max(len(row.text) for row in rows) + 16
-    heads = sum(HEAD for title in groups if title)
-    height = ROW * len(rows) + heads + (22 if any(ends) else 8) + 40
+    room = LETTER * max(len(row.name) for row in rows) + 22
+    right = DIGIT * max(len(row.text) for row in rows) + 18
+    axis = 0 if shared else 24
+    heights = [(HEAD if title else 0) + ROW * len(some) + axis for title, some in groups.items()]
+    top, below = 22 if any(ends) else 8, 42 - axis
+    height = top + sum(heights) + below
     figure = style.blank(width, height)
-    axes = style.frame(figure, left=room, top=22 if any(ends) else 8, right=right, bottom=40)
-    axes.set_xlim(*limits([row for row in rows if row.value is not None], zero))
-    axes.set_ylim(ROW * len(rows) + heads, 0)
-    axes.set_yticks([])
-    axes.spines[['left']].set_visible(False)
-    axes.grid(axis='x', color=RULE, linewidth=0.6)
-    axes.set_axisbelow(True)
-    if zero is not None:
-        axes.axvline(zero, color=INK, linewidth=0.9, zorder=1)
-    top = 0.0
-    for title, some in groups.items():
+    last = list(groups)[-1]
+    for (title, some), tall in zip(groups.items(), heights, strict=True):
+        head = HEAD if title else 0
+        axes = style.frame(figure, left=room, top=top + head, right=right, bottom=height - top - tall + axis)
+        axes.set_xlim(*limits(rows if shared else some, zero))
+        axes.set_ylim(ROW * len(some), 0)
+        axes.set_yticks([])
+        axes.spines[['left']].set_visible(False)
+        axes.spines[['bottom']].set_visible(not shared or title == last)
+        axes.grid(axis='x', color=RULE, linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.tick_params(bottom=not shared or title == last, labelbottom=not shared or title == last)
+        axes.xaxis.set_major_formatter(lambda value, _: signed(value) if zero is not None else f'{value:g}')
         if title:
-            _write(axes, 0, top + HEAD - 7, title, room, weight='bold')
-            top += HEAD
+            _write(axes, 0, -8, title, room, weight='bold')
+        if zero is not None:
+            axes.axvline(zero, color=INK, linewidth=0.9, zorder=1)
+            if title == next(iter(groups)):
+                _ends(axes, zero, ends)
         if marks and title in marks:
             value, name = marks[title]
-            axes.plot([value] * 2, [top, top + ROW * len(some)], color=MUTED, linewidth=1, linestyle=(0, (2, 2)))
-            axes.annotate(name, (value, top), (0, 2), textcoords='offset points', ha='center', color=MUTED, fontsize=8)
-        for row in some:
-            _row(axes, row, top + ROW / 2, room)
-            top += ROW
-    axes.xaxis.set_major_formatter(lambda value, _: signed(value) if zero is not None else f'{value:g}')
-    axes.set_xlabel(unit, labelpad=2)
-    for text, side, place in zip(ends, ('right', 'left'), (-6, 6), strict=True):
-        if text and zero is not None:
-            at = {'xycoords': ('data', 'axes fraction'), 'textcoords': 'offset points', 'ha': side, 'va': 'bottom'}
-            axes.annotate(text, (zero, 1.0), (place, 3), color=MUTED, fontsize=8.25, **at)
+            axes.axvline(value, color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
+            at = {'xycoords': ('data', 'axes fraction'), 'textcoords': 'offset points', 'ha': 'center'}
+            axes.annotate(name, (value, 1.0), (0, 2), color=MUTED, fontsize=8, **at)
+        for index, row in enumerate(some):
+            _row(axes, row, ROW * (index + 0.5), room)
+        if title == last:
+            axes.set_xlabel(unit, labelpad=2)
+        top += tall
     return figure
+
+
+def is_cut(rows: Sequence[Estimate]) -> bool:
+    """Whether an interval of these rows, on a scale of their own, ends in a triangle."""
+    low, high = limits(rows, 0.0)
+    return any(row.low is not None and row.high is not None and (row.low < low or row.high > high) for row in rows)
+
+
+def _ends(axes: Axes, zero: float, ends: tuple[str, str]) -> None:
+    at = {'xycoords': ('data', 'axes fraction'), 'textcoords': 'offset points', 'va': 'bottom'}
+    for text, side, place in zip(ends, ('right', 'left'), (-5, 5), strict=True):
+        axes.annotate(text, (zero, 1.0), (place, 3), color=MUTED, fontsize=8.25, ha=side, **at)
 
 
 def signed(value: float) -> str:
@@ -102,6 +120,7 @@ def signed(value: float) -> str:
 
 def limits(rows: Sequence[Estimate], zero: float | None) -> tuple[float, float]:
     """The range of the axis: all values, and of the intervals as much as does not squeeze everything else."""
+    rows = [row for row in rows if row.value is not None]
     centres = np.array([row.value for row in rows] + ([] if zero is None else [zero]), np.float64)
     if not len(centres):
         return -1.0, 1.0

@@ -29,7 +29,7 @@ class Strip(NamedTuple):
 @style.styled()
 def strips(rows: Sequence[Strip], label: str, *, width: int = 940) -> Figure:
     """A row of dots a variant, from the top in the order given; equal values are stacked."""
-    room = 6.0 * max(len(row.name) for row in rows) + 14
+    room = 6.6 * max(len(row.name) for row in rows) + 14
     figure = style.blank(width, ROW * len(rows) + 8 + 40)
     axes = style.frame(figure, left=room, top=8, right=16, bottom=40)
     everything = np.array([value for row in rows for value in (*row.values, row.mean)])
