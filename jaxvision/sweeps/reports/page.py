@@ -6,11 +6,13 @@ A sweep that was interrupted, or of which trials failed, has a page of what is d
 import functools
 import pathlib
 
+from jaxvision.errors import UserError
 from jaxvision.sweeps.reports import cells, curves, effects, fitting, heading, made, single, undone, verdicts
 from jaxvision.sweeps.reports.reading import Records, read
 from jaxvision.sweeps.table import FAILED, MISSING
 from jaxvision.training.records import Workdir
 from jaxvision.training.reports.document import document
+from jaxvision.training.reports.reading import Absent
 
 
 def write(path: pathlib.Path | str) -> pathlib.Path:
@@ -23,7 +25,10 @@ def write(path: pathlib.Path | str) -> pathlib.Path:
       UserError: there is no readable summary.json, results.csv or config.json, or the page cannot be written.
     """
     workdir = Workdir(path)
-    page = render(read(workdir))
+    try:
+        page = render(read(workdir))
+    except Absent as reason:
+        raise UserError(f'cannot draw the sweep in {workdir}: {reason}') from reason
     workdir.replace('report.html', lambda scratch: scratch.write_text(page, encoding='utf-8'))
     return workdir / 'report.html'
 

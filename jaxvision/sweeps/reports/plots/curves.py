@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def multiples(
             ends[0].set_horizontalalignment('left')
             ends[-1].set_horizontalalignment('right')
         small = 6.9 * len(name) > each - 12
-        look = {'fontsize': 8, 'fontweight': 'normal'} if small else {'fontsize': 9}
+        look: dict[str, Any] = {'fontsize': 8, 'fontweight': 'normal'} if small else {'fontsize': 9}
         axes.set_title(shortened(name, each - 12), color=names[name], pad=3, **look)
     figure.text(0.5, 6 / (lines * tall + 34), 'step', ha='center', color=MUTED, fontsize=8.25)
     return figure

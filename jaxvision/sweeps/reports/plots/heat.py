@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHADES = ('#f6f4ec', '#cfdfd9', '#7fb5ab', '#2f7f78', '#0f4a4a')
+FRAME = '#d98e2f'
 
 
 @style.styled()
@@ -60,7 +61,7 @@ def heat(
         axes.axvline(line, color='white', linewidth=1.5)
     if baseline is not None:
         place = (baseline[1] + 0.025, baseline[0] + 0.035)
-        axes.add_patch(patches.Rectangle(place, 0.95, 0.93, fill=False, edgecolor=INK, linewidth=1.4))
+        axes.add_patch(patches.Rectangle(place, 0.95, 0.93, fill=False, edgecolor=FRAME, linewidth=2))
     axes.set_xticks(np.arange(len(columns)) + 0.5, list(columns))
     axes.set_yticks(np.arange(len(rows)) + 0.5, list(rows))
     axes.tick_params(length=0, labelcolor=INK, labelsize=9)
