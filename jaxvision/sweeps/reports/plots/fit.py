@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROW = 19
 LETTER = 6.5  # Pixels, about.
-LONGEST = 30  # Letters of a name.
+LONGEST = 34  # Letters of a name.
 NOTABLE = 4  # So many names are worth a line to a place farther off.
 TOUCH = 9  # Pixels around a dot that a label keeps off.
 
