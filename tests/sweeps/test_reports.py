@@ -225,6 +225,7 @@ def test_sample(tmp_path):
     sweep = designs.sample(4, {'model.dropout': designs.Uniform(0, 1)}, seeds=2)
     found = drawn(store(tmp_path / 'sample', sweep))
     assert found.headings == SECTIONS
+    assert len(re.findall(r'would tell\. model\.dropout = 0\.\d+', found.text)) == 4
     assert 'random search · animals · mlp · 5 variants · 2 seeds · 10 trials' in found.text
 
 

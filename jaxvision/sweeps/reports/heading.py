@@ -111,7 +111,7 @@ def fewest(comparisons: int) -> int:
 def _warning(records: Records) -> str:
     trials = records.summary['trials']
     missing = [f'{trials[FAILED]} failed'] if trials[FAILED] else []
-    missing += [f'{trials[MISSING]} are not run yet'] if trials[MISSING] else []
+    missing += [f'{trials[MISSING]} {"is" if trials[MISSING] == 1 else "are"} not run yet'] if trials[MISSING] else []
     if not missing:
         return ''
     total = sum(trials.values())

@@ -24,7 +24,7 @@ def single(records: Records) -> str:
     figure = strips(rows, f'test {records.metric}')
     each = records.unit[:-1]
     caption = (
-        f'A dot a {each}, a diamond the mean, a line its 95% interval; the best mean first.'
+        f'A dot a {each}, a diamond the mean, the bar behind it its 95% interval; the best mean first.'
         + (f' The {MOST} best of {len(order)}.' if len(order) > MOST else '')
         + (
             ' A fold’s dot is the mean over its seeds. Purple: scikit-learn’s models on the pixels of the very same '

@@ -12,7 +12,8 @@ MOST = 40  # Failed trials that are told one by one.
 def undone(records: Records) -> str:
     failed = [row for row in records.rows if row['status'] == FAILED]
     missing = [row for row in records.rows if row['status'] == MISSING]
-    return _failed(failed) + _missing(missing) + '<p class="note">The same command goes on with them.</p>'
+    again = 'The same command again tries what failed, and runs what is missing.'
+    return _failed(failed) + _missing(missing) + f'<p class="note">{again}</p>'
 
 
 def _failed(rows) -> str:

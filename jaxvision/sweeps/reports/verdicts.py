@@ -19,7 +19,7 @@ def verdicts(records: Records) -> str:
     rungs = [designs.Rung(*rung) for rung in records.sweep.get('rungs') or ()]
     if rungs:
         return _ladder(records, rungs) + _few(records)
-    lines = [(name, [_sentence(records, name)]) for name in records.variants if name != records.baseline]
+    lines = [(name, _told(records, name)) for name in records.variants if name != records.baseline]
     if not lines:
         raise Absent('there is one variant, and nothing to compare it with')
     return _listed(lines) + _few(records)
@@ -69,6 +69,15 @@ def _rest(records: Records, name: str) -> str:
 def _sentence(records: Records, name: str) -> str:
     verdict = records.variants[name]['verdict'].removeprefix(name).removeprefix(':').strip()
     return _marked(verdict[:1].upper() + verdict[1:])
+
+
+def _told(records: Records, name: str) -> list[str]:
+    """The verdict, and of a draw, whose name says nothing, what was drawn."""
+    if records.summary['kind'] != 'sample':
+        return [_sentence(records, name)]
+    drawn = records.variants[name]['overrides'].items()
+    values = ', '.join(f'{key} = {designs.told(value)}' for key, value in drawn)
+    return [_sentence(records, name), f'<small>{html.escape(values)}</small>']
 
 
 def _marked(sentence: str) -> str:

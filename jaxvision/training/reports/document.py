@@ -94,6 +94,8 @@ figure + details, .pair + details { margin-top: 1rem; }
   .verdict { font-size: 1.15rem; }
   .numbers { grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); }
   .thumbnails { column-gap: 0.3rem; }
+  section > figure { overflow-x: auto; }
+  section > figure > img { max-width: none; }
   td small { display: block; }
   dl, .rungs { grid-template-columns: 1fr; gap: 0; }
   .rungs dd { border-top: 0; padding-top: 0; }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from jaxvision.training.reports.plots import style
-from jaxvision.training.reports.plots.style import INK, RULE, as_percent
+from jaxvision.training.reports.plots.style import INK, PALE, RULE, as_percent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,10 +39,18 @@ def strips(rows: Sequence[Strip], label: str, *, width: int = 940) -> Figure:
     left, right = axes.get_xlim()
     for y, row in enumerate(rows):
         values = np.asarray(row.values)
-        axes.plot(values, y + _spread(values, 0.006 * (right - left)), 'o', color=row.color, markersize=4.2, alpha=0.45)
+        axes.plot(
+            values,
+            y + _spread(values, 0.006 * (right - left)),
+            'o',
+            color=row.color,
+            markersize=5,
+            alpha=0.55,
+            markeredgewidth=0,
+        )
         if row.interval:
             ends = max(row.interval[0], left), min(row.interval[1], right)
-            axes.plot(ends, [y, y], color=INK, linewidth=1.2, zorder=3)
+            axes.plot(ends, [y, y], color=PALE, linewidth=7, alpha=0.55, zorder=1, solid_capstyle='butt')
         axes.plot([row.mean], [y], 'D', color=INK, markersize=4.4, markeredgecolor='white', zorder=4)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
