@@ -15,7 +15,8 @@ SEEDS = (
     f'since a plain bootstrap of few seeds is too short; below {statistics.FEWEST} seeds they are Student’s.',
     'p-values are of a sign-flip test of the mean difference: every pattern of signs up to '
     f'{statistics.EXACT} seeds, {statistics.RESAMPLES:,} drawn ones above. Holm’s correction is over all variants, and '
-    f'in a ladder once more over what the rungs are worth in company; a difference is called significant, to help or to harm, at p ≤ {statistics.LEVEL:g} after it.',
+    'in a ladder once more over what the rungs are worth in company; a difference is called '
+    f'significant, to help or to harm, at p ≤ {statistics.LEVEL:g} after it.',
     'P(better) is the share of all pairs of a run of the variant and a run of the baseline, under any seeds, in which '
     'the variant has the higher number; a tie counts half.',
     'The split is one and the same for all seeds: intervals speak of initial weights, of the order of examples and of '
