@@ -16,24 +16,23 @@ def get_config():
     config.model.dense = (64,)
     config.optim.name = 'adam'
     config.optim.lr = 3e-3
-    config.train.epochs = 400.0
-    config.train.eval_every = 120
+    config.train.epochs = 300.0
+    config.train.eval_every = 90
 
     # The teacher of the distilled variants: a wider network with all training images.
     teacher = config.teacher
     teacher.data.batch_size = 64
     teacher.model.name = 'convnet'
     teacher.model.filters = (32, 64)
-    teacher.model.convs = 2
     teacher.model.dense = (128,)
     teacher.model.norm = 'batch'
-    teacher.model.dropout = 0.3
+    teacher.model.dropout = 0.2
     teacher.augment.crop = 1
     teacher.augment.rotate = 10.0
     teacher.optim.name = 'adam'
     teacher.optim.lr = 3e-3
-    teacher.train.epochs = 30.0
-    teacher.train.eval_every = 108
+    teacher.train.epochs = 60.0
+    teacher.train.eval_every = 216
     config.distill.temperature = 4.0
     return config
 

@@ -137,9 +137,8 @@ def _verdict(name: str, one: Mapping[str, Any], sweep: Sweep, unit: str) -> str:
 def tell(difference: Mapping[str, Any], unit: str, verbs: tuple[str, str] = ('helps', 'harms')) -> str:
     """A difference in words, without its subject."""
     numbers = f'{_points(difference["mean"])} points{_within(difference, "+")}'
-    backed = (
-        f'{numbers}, p = {_p(difference["p_holm"])} after Holm, better in {difference["better"]} of {difference["n"]}'
-    )
+    better = f'better in {difference["better"]} of {difference["n"]}'
+    backed = f'{numbers}, p {_p(difference["p_holm"], "= ")} after Holm, {better}'
     if significant(difference):
         return f'{verbs[0] if difference["mean"] > 0 else verbs[1]}: {backed}'
     few = f'makes no difference that {difference["n"]} {unit} can tell: {backed}'
@@ -159,8 +158,10 @@ def _points(value: float) -> str:
     return f'{100 * value:+.2f}'
 
 
-def _p(value: float) -> str:
-    return f'{value:.1g}' if value < 0.01 else f'{value:.2f}'
+def _p(value: float, equal: str = '') -> str:
+    if value < 0.001:
+        return f'{"< " if equal else "<"}0.001'
+    return f'{equal}{value:.3f}' if value < 0.1 else f'{equal}{value:.2f}'
 
 
 def _within(value: Mapping[str, Any], sign: str) -> str:

@@ -7,6 +7,7 @@ import pytest
 from jaxvision import settings
 from jaxvision.errors import UserError
 from jaxvision.sweeps import designs, runner, table, trials
+from jaxvision.sweeps.engines import processes
 from jaxvision.training.records import Workdir
 
 
@@ -158,3 +159,15 @@ def test_slurm_is_wanted_but_not_here(monkeypatch, tmp_path):
     monkeypatch.setenv('PATH', str(tmp_path))
     with pytest.raises(UserError, match='cannot submit jobs: .*srun'):
         run('slurm', tmp_path / 'sweep', tiny(), designs.seeds({'plain': {}}, seeds=1))
+
+
+def test_a_process_has_one_device(tmp_path):
+    with pytest.raises(UserError, match="variant 'plain': config.devices is 2, but each process of a sweep has one"):
+        run('processes', tmp_path / 'sweep', tiny(devices=2), designs.seeds({'plain': {}}, seeds=1))
+
+
+def test_flags_of_a_worker():
+    """Its programs compile quickly, unless the user has said how they should."""
+    assert processes.xla_flags('') == processes.LEVEL
+    assert processes.xla_flags('--a=b') == f'--a=b {processes.LEVEL}'
+    assert processes.xla_flags('--xla_backend_optimization_level=3') == '--xla_backend_optimization_level=3'
