@@ -451,7 +451,7 @@ def restore(run: Run, workdir: Workdir, at: str = 'last') -> state.State:
     result = workdir.read('result.json')
     wanted = result['steps'] if at == 'last' else result['best']['step']
     if not (workdir / 'checkpoints').exists():
-        raise UserError(f'{workdir} has no checkpoints; a short trial of a sweep keeps none')
+        raise UserError(f'{workdir} has no checkpoint of step {wanted}; a short trial of a sweep keeps none')
     with Checkpoints(workdir, run.rank) as checkpoints:
         if wanted not in checkpoints.steps:
             raise UserError(f'{workdir} has no checkpoint of step {wanted}')

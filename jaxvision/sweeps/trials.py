@@ -18,7 +18,7 @@ from jaxvision.sweeps import designs, references
 from jaxvision.sweeps.designs import Sweep
 from jaxvision.training.records import Workdir
 
-OWN = {'seed': 'a sweep trains seeds 0, 1, ... of each variant'}
+OWN = {'seed': 'a sweep trains seeds 0, 1, ... of each variant (--seeds says how many)'}
 OF_FOLDS = {f'data.{key}': 'a cross-validation goes through the folds by itself' for key in ('folds', 'fold')}
 
 
