@@ -12,8 +12,8 @@ def get_config():
     config.model.dense = (64,)
     config.optim.name = 'adam'
     config.optim.lr = 3e-3
-    config.train.epochs = 40.0
-    config.train.eval_every = 100
+    config.train.epochs = 120.0
+    config.train.eval_every = 300
     return config
 
 

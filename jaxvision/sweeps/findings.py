@@ -77,6 +77,13 @@ class _Table:
         values = list(self.values(name, column).values())
         return statistics.over_folds(values, self._ratio) if self._sweep.folds else statistics.mean(values)
 
+    def share(self, name: str, column: str) -> dict[str, Any]:
+        """The same of a share: its interval ends at 0 and 1, where Student's would go on."""
+        found = self.mean(name, column)
+        if found['ci95'] is not None:
+            found['ci95'] = [max(found['ci95'][0], 0.0), min(found['ci95'][1], 1.0)]
+        return found
+
     def describe(self, name: str) -> dict[str, Any]:
         overrides = {key: _plain(value) for key, value in self._sweep.variants.get(name, {}).items()}
         if not self.values(name, f'test_{self._headline}'):
@@ -84,13 +91,13 @@ class _Table:
         gap = self.mean(name, 'gap')
         parameters = self.values(name, 'parameters').values()
         return {
-            **self.mean(name, f'test_{self._headline}'),
+            **self.share(name, f'test_{self._headline}'),
             'gap': gap['mean'],
             'gap_ci95': gap['ci95'],
             'errors': {
                 split: {key: found[key] for key in ('mean', 'ci95')}
                 for split in SPLITS
-                if (found := self.mean(name, f'{split}_error'))
+                if (found := self.share(name, f'{split}_error'))
             },
             'parameters': int(max(parameters)),
             'overrides': overrides,
@@ -214,9 +221,13 @@ def text(summary: Mapping[str, Any]) -> str:
 def note(summary: Mapping[str, Any]) -> str:
     """How the numbers were made, in a line."""
     if summary['unit'] == 'folds':
-        how = 'Means over folds; intervals and p-values after Nadeau and Bengio'
+        how = 'Means over folds; 95% intervals and p-values after Nadeau and Bengio'
     else:
-        how = "Means over seeds with Student's 95% intervals; differences are paired by seed, with BCa intervals"
+        kinds = dict.fromkeys(
+            one['difference']['interval'] for one in summary['variants'].values() if one.get('difference')
+        )
+        theirs = f', with {" or ".join(kinds)} intervals' if kinds else ''
+        how = f"Means over seeds with Student's 95% intervals; differences are paired by seed{theirs}"
     return f'{how}; against {summary["baseline"]!r}; *: p <= {statistics.LEVEL} after Holm.'
 
 

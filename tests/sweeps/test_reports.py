@@ -206,8 +206,9 @@ def test_grid_has_a_heat_map(tmp_path):
     sweep = designs.grid({'model.dropout': [0.0, 0.5], 'augment.crop': [0, 1, 2]}, seeds=9)
     effects = {'dropout=0.5, crop=2': 0.05, 'dropout=0, crop=2': -0.05}
     found = drawn(store(tmp_path / 'grid', sweep, effects))
-    assert found.headings[:3] == ['Effects', 'Heat map', 'Verdicts']
-    (image,) = [image for image in found.images if 'each pair of model.dropout and augment.crop' in image['alt']]
+    assert found.headings[:3] == ['Heat maps', 'Effects', 'Verdicts']
+    image, gap = (image for image in found.images if 'each pair of model.dropout and augment.crop' in image['alt'])
+    assert 'clean train error' in gap['alt']
     svg = base64.b64decode(image['src'].partition('base64,')[2]).decode()
     assert svg.count('▲') == 1 and svg.count('▼') == 1
     assert 'The baseline is framed' in found.text
@@ -218,7 +219,7 @@ def test_grid_with_a_baseline_beside_it_and_one_axis(tmp_path):
     beside = designs.grid(axes, baseline={'distill.weight': 0.0}, seeds=2)
     assert 'The baseline is beside the grid, at' in drawn(store(tmp_path / 'beside', beside)).text
     one = designs.grid({'model.dropout': [0.1, 0.5]}, seeds=2)
-    assert 'Heat map' not in drawn(store(tmp_path / 'one', one)).headings
+    assert 'Heat maps' not in drawn(store(tmp_path / 'one', one)).headings
 
 
 def test_sample(tmp_path):

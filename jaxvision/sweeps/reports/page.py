@@ -35,9 +35,10 @@ def write(path: pathlib.Path | str) -> pathlib.Path:
 
 def render(records: Records) -> str:
     """The page of these records."""
-    sections = {'Effects': effects.effects}
+    sections = {}
     if records.summary['kind'] == 'grid' and len(records.sweep['axes']) == 2:
-        sections['Heat map'] = cells.cells
+        sections['Heat maps'] = cells.cells
+    sections['Effects'] = effects.effects
     if len(records.variants) > 1:
         sections['Verdicts'] = verdicts.verdicts
     sections['Over- and underfitting'] = fitting.fitting

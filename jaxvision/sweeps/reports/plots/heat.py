@@ -24,6 +24,7 @@ def heat(
     rows: Sequence[str],
     columns: Sequence[str],
     keys: tuple[str, str],
+    title: str,
     baseline: tuple[int, int] | None = None,
 ) -> Figure:
     """A cell a pair of values.
@@ -33,6 +34,7 @@ def heat(
       texts: in each cell.
       rows, columns: their names.
       keys: what rows and columns are values of.
+      title: of the map.
       baseline: the cell with a frame.
     """
     from matplotlib import colors, patches
@@ -40,9 +42,9 @@ def heat(
     left = 34 + 6.2 * max(len(name) for name in rows)
     cell = min(max(720 / len(columns), 66), 118)
     tall = 46 if cell >= 66 else 34
-    width, height = left + cell * len(columns) + 10, 12 + tall * len(rows) + 46
+    width, height = left + cell * len(columns) + 10, 30 + tall * len(rows) + 46
     figure = style.blank(width, height)
-    axes = style.frame(figure, left=left, top=12, right=10, bottom=46)
+    axes = style.frame(figure, left=left, top=30, right=10, bottom=46)
     there = values[np.isfinite(values)]
     low, high = (float(there.min()), float(there.max())) if len(there) else (0.0, 1.0)
     scale = colors.LinearSegmentedColormap.from_list('shares', SHADES)
@@ -66,6 +68,7 @@ def heat(
     axes.set_yticks(np.arange(len(rows)) + 0.5, list(rows))
     axes.tick_params(length=0, labelcolor=INK, labelsize=9)
     axes.spines[:].set_visible(False)
+    axes.set_title(title)
     axes.set_xlabel(keys[1], labelpad=4, color=MUTED)
     axes.set_ylabel(keys[0], labelpad=4, color=MUTED)
     return figure
