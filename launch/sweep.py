@@ -41,9 +41,15 @@ def main() -> None:
 
     trials.check_overrides(resolved, sweep, overridden)
     workdir = WORKDIR.value or f'runs/{name}-sweep'
-    options = {'processes': {'count': PROCESSES.value}, 'slurm': {'wanted': SLURM.value.to_dict()}}
-    summary = runner.run(resolved, sweep, workdir, ENGINE.value, options.get(ENGINE.value))
+    summary = runner.run(resolved, sweep, workdir, ENGINE.value, options().get(ENGINE.value))
     print(f'\n{findings.text(summary)}\nRecorded in {workdir}; open {workdir}/report.html')
+    if summary['trials']['failed']:
+        sys.exit(1)
+
+
+def options():
+    """What the flags say of each engine."""
+    return {'processes': {'count': PROCESSES.value}, 'slurm': {'wanted': SLURM.value.to_dict()}}
 
 
 def reproduce() -> None:
@@ -53,7 +59,7 @@ def reproduce() -> None:
 
     from jaxvision.sweeps import reproduce
 
-    found = reproduce.run(REPRODUCE.value, WORKDIR.value, {'count': PROCESSES.value})
+    found = reproduce.run(REPRODUCE.value, WORKDIR.value, ENGINE.value, options())
     print(f'\n{reproduce.tell(found)}')
     if not found.held:
         sys.exit(1)

@@ -19,5 +19,6 @@ def wilson(hits, n, z: float = Z95) -> tuple[np.ndarray, np.ndarray]:
     hits, n = np.asarray(hits, np.float64), np.asarray(n, np.float64)
     middle = (hits + z**2 / 2) / (n + z**2)
     half = z / (n + z**2) * np.sqrt(hits * (n - hits) / np.maximum(n, 1) + z**2 / 4)
-    low, high = np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+    # The share itself always lies within, also where rounding says otherwise.
+    low, high = np.where(hits == 0, 0.0, middle - half), np.where(hits == n, 1.0, middle + half)
     return np.where(n > 0, low, 0.0), np.where(n > 0, high, 1.0)

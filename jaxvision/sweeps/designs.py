@@ -7,6 +7,7 @@ import itertools
 import math
 import random
 import re
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -15,6 +16,7 @@ from jaxvision.errors import UserError
 
 SEEDS = 12  # With 8, no sign-flip p-value can pass Holm's correction over ten variants.
 BASELINE = 'baseline'
+LONGEST = 100  # Characters of a folder's name.
 
 
 class Rung(NamedTuple):
@@ -253,15 +255,18 @@ def told(value: Any) -> str:
 
 
 def folders(names: Iterable[str]) -> dict[str, str]:
-    """Of each variant or reference, in their order, the folder under trials/: its name, made plain and unique."""
-    taken: set[str] = set()
-    found = {}
-    for name in names:
-        plain = re.sub(r'[^A-Za-z0-9.=]+', '-', name).strip('-.') or 'variant'
-        numbered = itertools.chain([plain], (f'{plain}-{number}' for number in itertools.count(2)))
-        found[name] = next(folder for folder in numbered if folder.lower() not in taken)
-        taken.add(found[name].lower())
-    return found
+    """Of each variant or reference the folder under trials/: its name made plain, short and unique, in any order.
+
+    Names that look alike when they are plain, or that are long, have a hash of the name behind them.
+    """
+    plain = {name: re.sub(r'[^A-Za-z0-9.=]+', '-', name).strip('-.') or 'variant' for name in names}
+    alike = [folder.lower() for folder in plain.values()]  # Some file systems do not tell a from A.
+    return {
+        name: folder
+        if alike.count(folder.lower()) == 1 and len(folder) <= LONGEST
+        else f'{folder[:LONGEST]}-{zlib.crc32(name.encode()):08x}'
+        for name, folder in plain.items()
+    }
 
 
 def place(seed: int, fold: int | None) -> str:
@@ -271,6 +276,10 @@ def place(seed: int, fold: int | None) -> str:
 
 def _checked(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     for name, changes in variants.items():
+        if not isinstance(name, str) or not name:
+            raise UserError(f'variant {name!r} must have a name that is a string')
+        if isinstance(changes, Mapping) and not all(isinstance(key, str) for key in changes):
+            raise UserError(f'variant {name!r} is {changes!r}, but must override keys that are strings')
         if not isinstance(changes, Mapping):
             raise UserError(f'variant {name!r} is {changes!r}, but must be a dict of overrides, key -> value')
     return {name: dict(changes) for name, changes in variants.items()}

@@ -61,21 +61,33 @@ class _Table:
         self._sweep, self._headline = sweep, headline
         self._done = [row for row in rows if row['status'] == DONE]
         self.unit = 'folds' if sweep.folds else 'seeds'
-        sizes = [(row['test_n'], row['train_n']) for row in self._done if row.get('train_n')]
-        self._ratio = float(np.mean([test / train for test, train in sizes])) if sizes else 0.0
+
+    def _ratio(self, name: str) -> float:
+        """n_test / n_train, of a cross-validation."""
+        sizes = [(row['test_n'], row['train_n']) for row in self._done if row['variant'] == name]
+        return float(np.mean([test / train for test, train in sizes])) if sizes else 0.0
+
+    def _trials(self, name: str, column: str) -> dict[tuple[int, int], float]:
+        """The values of a variant, by fold and seed; outside of a cross-validation all are of fold 0."""
+        return {
+            (row.get('fold') or 0, row['seed']): row[column]
+            for row in self._done
+            if row['variant'] == name and row.get(column) is not None
+        }
+
+    def _by_unit(self, found: Mapping[tuple[int, int], float]) -> Values:
+        """By seed; in a cross-validation by fold, each the mean over its seeds."""
+        by: dict[int, list[float]] = {}
+        for (fold, seed), value in found.items():
+            by.setdefault(fold if self._sweep.folds else seed, []).append(value)
+        return {number: float(np.mean(some)) for number, some in by.items()}
 
     def values(self, name: str, column: str) -> Values:
-        """The values of a variant by seed; in a cross-validation by fold, each the mean over its seeds."""
-        key = 'fold' if self._sweep.folds else 'seed'
-        by: dict[int, list[float]] = {}
-        for row in self._done:
-            if row['variant'] == name and row.get(column) is not None:
-                by.setdefault(row[key], []).append(row[column])
-        return {number: float(np.mean(some)) for number, some in by.items()}
+        return self._by_unit(self._trials(name, column))
 
     def mean(self, name: str, column: str) -> dict[str, Any]:
         values = list(self.values(name, column).values())
-        return statistics.over_folds(values, self._ratio) if self._sweep.folds else statistics.mean(values)
+        return statistics.over_folds(values, self._ratio(name)) if self._sweep.folds else statistics.mean(values)
 
     def share(self, name: str, column: str) -> dict[str, Any]:
         """The same of a share: its interval ends at 0 and 1, where Student's would go on."""
@@ -104,15 +116,19 @@ class _Table:
         }
 
     def difference(self, name: str, baseline: str) -> dict[str, Any] | None:
-        """Paired by seed or fold; None where no pair is done."""
-        ours, theirs = (self.values(one, f'test_{self._headline}') for one in (name, baseline))
+        """Paired by seed, or by fold and seed; None where no pair is done."""
+        ours, theirs = (self._trials(one, f'test_{self._headline}') for one in (name, baseline))
+        if name in self._sweep.references:  # They have no seeds: a fold's value is one.
+            ours, theirs = ({(fold, 0): v for fold, v in self._by_unit(one).items()} for one in (ours, theirs))
         common = sorted(ours.keys() & theirs.keys())
         if not common:
             return None
-        pairs = [ours[number] for number in common], [theirs[number] for number in common]
+        values, others = (
+            list(self._by_unit({pair: side[pair] for pair in common}).values()) for side in (ours, theirs)
+        )
         if self._sweep.folds:
-            return statistics.difference_over_folds(*pairs, self._ratio)
-        return statistics.paired_difference(*pairs)
+            return statistics.difference_over_folds(values, others, max(self._ratio(name), self._ratio(baseline)))
+        return statistics.paired_difference(values, others)
 
 
 def _correct(differences: Mapping[str, dict[str, Any] | None]) -> None:
@@ -122,7 +138,8 @@ def _correct(differences: Mapping[str, dict[str, Any] | None]) -> None:
         one['p_holm'] = corrected
         one['seeds_needed'] = None
         if corrected > statistics.LEVEL and one['n'] > 1 and one['interval'] != 'Nadeau and Bengio':
-            one['seeds_needed'] = statistics.seeds_needed(one['mean'], one['std'], len(there))
+            wanted = statistics.seeds_needed(one['mean'], one['std'], len(there))
+            one['seeds_needed'] = None if wanted is None else max(wanted, one['n'] + 1)
 
 
 def significant(difference: Mapping[str, Any] | None) -> bool:
@@ -134,7 +151,7 @@ def _verdict(name: str, one: Mapping[str, Any], sweep: Sweep, unit: str) -> str:
     if not one['n']:
         return f'{name}: no trial is done.'
     if name == sweep.baseline:
-        return f'{name}: test {_percent(one["mean"])}{_within(one, "")}, n = {one["n"]} {unit}.'
+        return f'{name}: test {_percent(one["mean"])}{_within(one, "")}, n = {one["n"]}.'
     difference = one['difference']
     if difference is None:
         return f'{name}: no {unit[:-1]} is done that the baseline has, too.'
@@ -148,7 +165,12 @@ def tell(difference: Mapping[str, Any], unit: str, verbs: tuple[str, str] = ('he
     backed = f'{numbers}, p {_p(difference["p_holm"], "= ")} after Holm, {better}'
     if significant(difference):
         return f'{verbs[0] if difference["mean"] > 0 else verbs[1]}: {backed}'
-    few = f'makes no difference that {difference["n"]} {unit} can tell: {backed}'
+    count = f'{difference["n"]} {unit}' if difference['n'] > 1 else f'one {unit[:-1]}'
+    if difference['ci95'] is not None and (difference['ci95'][0] > 0 or difference['ci95'][1] < 0):
+        backed += ' (the interval is of this comparison alone, Holm minds that there are others)'
+    few = f'makes no difference that {count} can tell: {backed}'
+    if difference['n'] < 2:
+        return f'{few}; one says nothing of the spread, so nor how many would do'
     if unit != 'seeds':
         return few
     wanted = difference['seeds_needed']

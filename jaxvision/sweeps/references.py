@@ -40,6 +40,17 @@ MODELS: dict[str, Callable[[], Any]] = {
 }
 
 
+def check(settings: Settings) -> None:
+    """Makes sure that there are labels to fit.
+
+    Raises:
+      UserError: the data has objects instead.
+    """
+    source, _ = runs.load_data(settings.data)
+    if source.objects is not None:
+        raise UserError(f'{source.name} has objects, not one label an image; references classify')
+
+
 def run(name: str, settings: Settings, workdir: Workdir) -> None:
     """Fits a model on the pixels of the training split, divided by 255, and writes its records.
 
@@ -50,13 +61,8 @@ def run(name: str, settings: Settings, workdir: Workdir) -> None:
       name: a key of `MODELS`.
       settings: their data is used.
       workdir: where.
-
-    Raises:
-      UserError: the data has objects instead of labels.
     """
     source, splits = runs.load_data(settings.data)
-    if source.objects is not None:
-        raise UserError(f'{source.name} has objects, not one label an image; references classify')
     workdir.claim({'reference': name, 'data': {'folds': settings.data.folds, 'fold': settings.data.fold}})
     workdir.write('environment.json', environment.describe(jax.local_devices(), source, splits))
     pixels = source.images.reshape(len(source.images), -1).astype(np.float64) / 255

@@ -64,32 +64,42 @@ class Reproduction:
         return bool(self.compared) and not self.missing and not any(one.outside for one in self.compared)
 
 
-def run(path: str, into: str, options: Mapping[str, Any] | None = None, *, stream=None) -> Reproduction:
+def run(
+    path: str, into: str, engine: str = 'auto', options: Mapping[str, Any] | None = None, *, stream=None
+) -> Reproduction:
     """Does again what a workdir records: a sweep, one trial of it, or a run of launch/train.py.
 
     Args:
       path: of the finished workdir.
       into: the workdir of the new run; '' for one beside it.
-      options: of the engine.
+      engine: of a sweep; auto for the one that it was run with.
+      options: of each engine, by its name.
       stream: where the progress goes; stdout if None.
 
     Raises:
-      UserError: the record is incomplete, or its data or its given teacher are not to be had.
+      UserError: the record is incomplete, there are results in `into`, or data or teacher are not to be had.
     """
     before = Workdir(path)
     now = Workdir(into or f'{before}-again')
+    if (now / 'summary.json').exists() or now.complete or now.path.resolve() == before.path.resolve():
+        raise UserError(f'{now} has results already, which a reproduction must not see; name another --workdir')
     if (before / 'config.json').exists() and 'sweep' in before.read('config.json'):
         base, sweep = runner.stored(before)
-        engine = before.read('environment.json').get('engine', 'auto')
-        runner.run(base, sweep, str(now), engine, options if engine == 'processes' else None, stream=stream)
+        if engine == 'auto':
+            engine = before.read('environment.json').get('engine', 'auto')
+        runner.run(base, sweep, str(now), engine, (options or {}).get(engine), stream=stream)
         pairs = list(_trials(before, now))
     else:
         before.read('result.json')
         _again(before, now, stream)
         pairs = [(before.path.name, before, now)]
+    both = [(before, now), *((one, other) for _, one, other in pairs if one.complete and other.complete)]
+    changed = [
+        line for one, other in both for line in changes(*(side.read('environment.json') for side in (one, other)))
+    ]
     compared = [compare(name, one, other) for name, one, other in pairs if one.complete and other.complete]
     return Reproduction(
-        changed=tuple(changes(before.read('environment.json'), now.read('environment.json'))),
+        changed=tuple(dict.fromkeys(changed)),
         compared=tuple(compared),
         missing=tuple(name for name, one, other in pairs if one.complete != other.complete),
         workdir=str(now),
@@ -151,9 +161,13 @@ def compare(name: str, before: Workdir, now: Workdir) -> Comparison:
     outside = []
     for split, metrics in there['splits'].items():
         for metric, entry in metrics.items():
-            if not isinstance(entry, dict) or not entry.get('ci95'):
+            if same or not isinstance(entry, dict) or not entry.get('ci95'):
                 continue
-            (low, high), value = entry['ci95'], here['splits'][split][metric]['value']
+            now_there = here['splits'].get(split, {}).get(metric)
+            if now_there is None:
+                outside.append(f'{split} {metric} is not there any more')
+                continue
+            (low, high), value = entry['ci95'], now_there['value']
             if not low <= value <= high:
                 outside.append(f'{split} {metric} is {value:.4f}, was {entry["value"]:.4f} [{low:.4f}, {high:.4f}]')
     return Comparison(name, same, tuple(outside))

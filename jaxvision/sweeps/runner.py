@@ -29,6 +29,9 @@ ENGINES: dict[str, Callable[..., Iterator[Trial]]] = {
     'slurm': slurm.run,
 }
 
+# What an engine makes sure of before anything is trained: all trials, and options.
+CHECKS: dict[str, Callable[..., None]] = {'processes': processes.check, 'slurm': slurm.check}
+
 
 def run(
     base: Settings,
@@ -62,6 +65,8 @@ def run(
     record = {'settings': dataclasses.asdict(base), 'sweep': _lists(dataclasses.asdict(sweep))}
     seeds = record['sweep'].pop('seeds')  # More seeds later are welcome.
     workdir.check(record)
+    if engine in CHECKS:
+        CHECKS[engine](everything, **(options or {}))
     with workdir.alone():
         workdir.claim(record)
         taught, hashes = _teachers(everything, stream)
@@ -135,6 +140,8 @@ def _record_environment(workdir: Workdir, some: Sequence[Trial], more: Mapping[s
             raise UserError(f'workdir {workdir} is of other data; give this sweep another --workdir')
         if sorted(before['teachers'].values()) != sorted(more['teachers'].values()):
             raise UserError(f'workdir {workdir} was begun under another teacher; give this sweep another --workdir')
+        earlier = before.pop('earlier', [])
+        now['earlier'] = earlier if before.items() >= now.items() else [*earlier, before]
     workdir.write('environment.json', now)
 
 

@@ -18,7 +18,10 @@ from jaxvision.sweeps import designs, references
 from jaxvision.sweeps.designs import Sweep
 from jaxvision.training.records import Workdir
 
-OWN = {'seed': 'a sweep trains seeds 0, 1, ... of each variant (--seeds says how many)'}
+OWN = {
+    'seed': 'a sweep trains seeds 0, 1, ... of each variant (--seeds says how many)',
+    'distill.compare_alone': 'in a sweep the student alone is a variant like any other: distill.weight 0',
+}
 OF_FOLDS = {f'data.{key}': 'a cross-validation goes through the folds by itself' for key in ('folds', 'fold')}
 
 
@@ -80,6 +83,8 @@ def expand(base: Settings, sweep: Sweep, root: pathlib.Path) -> list[Trial]:
         changed = _variant(base, sweep, name, changes)
         if changed in same:
             raise UserError(f'variants {same[changed]!r} and {name!r} are the same: every setting is equal')
+        if changed.task != next(iter(same), changed).task:
+            raise UserError(f'variant {name!r} is of task {changed.task}, others are not: they have no common metric')
         same[changed] = name
         trials += _of(sweep, name, changed, root / 'trials' / places[name])
     for name in sweep.references:
@@ -149,10 +154,18 @@ def check(trials: Iterable[Trial]) -> list[Trial]:
     """
     numbers: dict[Any, int] = {}
     known: dict[Settings, Any] = {}
+    tested: dict[int | None, str] = {}
     checked = []
     for trial in trials:
         plain = dataclasses.replace(trial.settings, seed=0)
+        held_out = runs.load_data(trial.settings.data)[1].held_out
+        if tested.setdefault(trial.fold, held_out) != held_out:
+            raise UserError(
+                f'variant {trial.variant!r} has other validation or test examples than those before it, so they cannot '
+                'be compared'
+            )
         if trial.reference:
+            references.check(trial.settings)
             checked.append(dataclasses.replace(trial, program=-1))
             continue
         if plain not in known:
@@ -178,7 +191,7 @@ def perform(trial: Trial) -> None:
     """
     workdir = trial.workdir
     try:
-        with workdir.alone():
+        with workdir.alone(waiting=f'waiting for another process that is at {workdir}'):
             (workdir / 'error.json').unlink(missing_ok=True)
             if workdir.complete:
                 return
@@ -195,8 +208,20 @@ def perform(trial: Trial) -> None:
 
 
 def waiting(some: Iterable[Trial]) -> list[Trial]:
-    """Those that have no result yet."""
-    return [trial for trial in some if not trial.workdir.complete]
+    """Those that have no result that can be read."""
+    return [trial for trial in some if not finished(trial)]
+
+
+def finished(trial: Trial) -> bool:
+    """Whether a trial has a result; one that cannot be read is thrown away."""
+    if not trial.workdir.complete:
+        return False
+    try:
+        trial.workdir.read('result.json')
+    except UserError:
+        (trial.workdir / 'result.json').unlink()
+        return False
+    return True
 
 
 def fail(trial: Trial, error: Exception | str) -> None:

@@ -4,7 +4,7 @@ import collections
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,9 +132,12 @@ def run(
 
     def check(at: int, values: dict[str, float]) -> None:
         """Stops the run where the loss, a norm or an evaluation is no number, before anything of it is saved."""
-        for name in sorted(values, key=lambda name: name != 'loss'):  # The loss is named first, where it is to blame.
-            if not math.isfinite(values[name]):
-                raise UserError(_diverged(name, values[name], at, checkpoints))
+        name = diverged(values)
+        if name is not None:
+            kept = 'none is saved'
+            if checkpoints.steps:
+                kept = f'checkpoint {checkpoints.steps[-1]} under {checkpoints.path} is kept'
+            raise UserError(f'{told(name, values[name], at)}; of the good steps {kept}')
 
     def drain() -> None:
         """Takes the finished steps' metrics to the host."""
@@ -193,12 +196,15 @@ def in_flight(devices) -> int:
     return 0 if devices[0].platform == 'cpu' else 2
 
 
-def _diverged(name: str, value: float, step: int, checkpoints: Checkpoints) -> str:
-    kept = 'none is saved'
-    if checkpoints.steps:
-        kept = f'checkpoint {checkpoints.steps[-1]} under {checkpoints.path} is kept'
-    said = f'the {name.replace("_", " ")} is {value} at step {step}'
-    return f'{said}: lower optim.lr or set optim.clip; of the good steps {kept}'
+def diverged(values: Mapping[str, float]) -> str | None:
+    """The name of a value that is no number, or None; the loss first, where it is to blame."""
+    bad = [name for name in values if not math.isfinite(values[name])]
+    return min(bad, key=lambda name: name != 'loss') if bad else None
+
+
+def told(name: str, value: float, step: int) -> str:
+    """What has diverged, and what may help."""
+    return f'the {name.replace("_", " ")} is {value} at step {step}: lower optim.lr or set optim.clip'
 
 
 class _Clock:

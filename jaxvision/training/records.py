@@ -167,7 +167,7 @@ def flatten(tree: dict[str, Any], prefix: str = '') -> dict[str, Any]:
     """{'a': {'b': 1}} -> {'a.b': 1}."""
     flat = {}
     for key, value in tree.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             flat |= flatten(value, f'{prefix}{key}.')
         else:
             flat[f'{prefix}{key}'] = value

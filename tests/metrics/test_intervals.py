@@ -17,3 +17,10 @@ def test_wilson_of_arrays_and_of_nothing():
     low, high = metrics.wilson([0, 3], [0, 7])
     assert (low[0], high[0]) == (0.0, 1.0)
     assert (low[1], high[1]) == metrics.wilson(3, 7)
+
+
+def test_wilson_holds_the_share_itself():
+    """Found by a review: of 144 hits of 144, rounding ended it below 1."""
+    for n in range(1, 500):
+        low, high = metrics.wilson(np.array([0, n]), n)
+        assert low[0] == 0.0 and high[1] == 1.0

@@ -154,14 +154,44 @@ def test_a_worker_that_cannot_start_is_told(children, monkeypatch, tmp_path):
 
 
 def test_slurm_is_wanted_but_not_here(monkeypatch, tmp_path):
+    """Told before anything is trained or claimed."""
     monkeypatch.setenv('PATH', str(tmp_path))
-    with pytest.raises(UserError, match='cannot submit jobs: .*srun'):
-        run('slurm', tmp_path / 'sweep', tiny(), designs.seeds({'plain': {}}, seeds=1))
+    sweep = designs.seeds({'plain': {}}, seeds=1)
+    with pytest.raises(UserError, match='finds no SLURM here'):
+        run('slurm', tmp_path / 'sweep', tiny(), sweep)
+    with pytest.raises(UserError, match='--slurm.trials is 0, but must be at least 1'):
+        run('slurm', tmp_path / 'sweep', tiny(), sweep, wanted={'cluster': 'local', 'trials': 0})
+    assert not (tmp_path / 'sweep' / 'config.json').exists()
 
 
 def test_a_process_has_one_device(tmp_path):
     with pytest.raises(UserError, match="variant 'plain': config.devices is 2, but each process of a sweep has one"):
         run('processes', tmp_path / 'sweep', tiny(devices=2), designs.seeds({'plain': {}}, seeds=1))
+    assert not (tmp_path / 'sweep' / 'config.json').exists()
+
+
+def test_a_member_that_cannot_begin_costs_itself(tmp_path):
+    """Found by a review: a stack failed as a whole."""
+    sweep = designs.seeds({'plain': {}}, seeds=4)
+    other = tmp_path / 'trials/plain/seed-1'
+    other.mkdir(parents=True)
+    (other / 'config.json').write_text('{"seed": 77}')
+    summary, _ = run('stacked', tmp_path, tiny(), sweep)
+    assert [row['status'] for row in rows(tmp_path)] == ['done', 'failed', 'done', 'done']
+    assert 'belongs to another config' in rows(tmp_path)[1]['failure']
+    assert summary['trials'] == {'done': 3, 'failed': 1, 'missing': 0}
+
+
+def test_a_result_that_cannot_be_read_is_made_again(tmp_path):
+    sweep = designs.seeds({'plain': {}}, seeds=2)
+    run('stacked', tmp_path, tiny(), sweep)
+    before = rows(tmp_path)
+    (tmp_path / 'trials/plain/seed-1/result.json').write_text('{"task": "cla')
+    run('stacked', tmp_path, tiny(), sweep)
+    for row in (*before, *rows(tmp_path)):
+        row.update(dict.fromkeys(table.TIMES))
+    assert rows(tmp_path)[1]['status'] == 'done'
+    assert [row['hash'] for row in rows(tmp_path)] == [row['hash'] for row in before]
 
 
 def test_flags_of_a_worker():

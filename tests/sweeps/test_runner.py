@@ -218,6 +218,14 @@ def test_reproduce_a_sweep(ladder, launch, tmp_path):
     assert timeless(tmp_path / 'again') == timeless(ladder[0])
 
 
+def test_a_reproduction_sees_no_results(ladder, launch, tmp_path):
+    """Found by a review: into a finished workdir, it compared without running anything."""
+    for into in (ladder[0], ladder[0] / 'trials/all/seed-1'):
+        wrong = launch('sweep.py', f'--reproduce={ladder[0]}/trials/all/seed-1', f'--workdir={into}')
+        assert wrong.returncode == 2
+        assert 'has results already, which a reproduction must not see' in wrong.stderr
+
+
 def test_reproduce_a_trial_whose_record_was_changed(ladder, launch, tmp_path):
     """What has changed is named first, then what did not come back."""
     import shutil
@@ -272,7 +280,7 @@ def test_a_config_without_a_sweep_is_swept_over_seeds(launch, tmp_path):
         ("designs.folds(41, {'a': {}})", (), 'data.folds=41 is more than the'),
         ('1 / 0', (), 'get_sweep() of'),
         ('None', (), 'returned a NoneType, not a sweep'),
-        (LADDER, ('--engine=slurm', '--slurm.partition=gpu'), 'cannot submit jobs: '),
+        (LADDER, ('--engine=slurm', '--slurm.partition=gpu'), 'finds no SLURM here'),
         (LADDER, ('--reproduce=nowhere',), 'leave out --config and --seeds'),
     ],
 )

@@ -7,6 +7,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from jaxvision import runs
@@ -50,17 +51,35 @@ class _Worker:
             self.inbox.write(trial.as_json() + '\n')
             self.inbox.flush()
 
-    def end(self, asked: bool) -> None:
-        """Ends the process; asked to stop in the middle of a trial, it may save first."""
-        if asked and self.process.poll() is None:
+    def ask_to_stop(self) -> None:
+        """In the middle of a trial it may save first."""
+        if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(PATIENCE)
+
+    def end(self, patience: float = 0.0) -> None:
+        """Ends the process, after so many seconds at most."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(patience)
         self.process.kill()
         self.process.wait()
         with contextlib.suppress(BrokenPipeError):
             self.inbox.close()
         self.outbox.close()
+
+
+def check(some: Sequence[Trial], count: int = 0) -> None:
+    """Makes sure that a worker can run these.
+
+    Raises:
+      UserError: one wants several devices.
+    """
+    del count
+    for trial in some:
+        if trial.settings.devices > 1:
+            raise UserError(
+                f'variant {trial.variant!r}: config.devices is {trial.settings.devices}, but each process of a sweep '
+                'has one CPU device; leave it at 0'
+            )
 
 
 def run(some: Sequence[Trial], root: pathlib.Path, stop: Callable[[], bool], count: int = 0) -> Iterator[Trial]:
@@ -81,12 +100,6 @@ def run(some: Sequence[Trial], root: pathlib.Path, stop: Callable[[], bool], cou
       UserError: a worker cannot even start.
     """
     some = trials.waiting(some)
-    for trial in some:
-        if trial.settings.devices > 1:
-            raise UserError(
-                f'variant {trial.variant!r}: config.devices is {trial.settings.devices}, but each process of a sweep '
-                'has one CPU device; leave it at 0'
-            )
     waiting = _Waiting(some)
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else [-1] * (os.cpu_count() or 1)
     count = min(count or fitting(some, len(cores)), len(some))
@@ -101,7 +114,7 @@ def run(some: Sequence[Trial], root: pathlib.Path, stop: Callable[[], bool], cou
         def dismiss(worker: _Worker) -> None:
             selector.unregister(worker.outbox)
             workers.remove(worker)
-            worker.end(asked=False)
+            worker.end()
 
         try:
             for index in range(count):
@@ -126,8 +139,12 @@ def run(some: Sequence[Trial], root: pathlib.Path, stop: Callable[[], bool], cou
                     if ended is not None:
                         yield ended
         finally:
+            until = time.monotonic() + (PATIENCE if stop() else 0.0)
             for worker in workers:
-                worker.end(asked=stop())
+                if stop():
+                    worker.ask_to_stop()
+            for worker in workers:
+                worker.end(max(until - time.monotonic(), 0.0))
 
 
 def xla_flags(flags: str) -> str:
@@ -169,7 +186,8 @@ class _Waiting:
 
 def fitting(some: Sequence[Trial], cores: int) -> int:
     """How many workers fit the cores and the memory that is available."""
-    largest = max((runs.load_data(one.settings.data)[0].images.nbytes for one in some[:1]), default=0)
+    sets = {(d.name, d.path, d.image_size): d for d in (one.settings.data for one in some)}.values()
+    largest = max((runs.load_data(data)[0].images.nbytes for data in sets), default=0)
     each = WORKER + 8 * largest
     return max(1, min(cores, available_memory() // each))
 

@@ -1,7 +1,9 @@
 """A cluster: jobs of SLURM, submitted by submitit; each runs some trials with the engine that suits its machine."""
 
+import importlib.util
 import os
 import pathlib
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -62,13 +64,12 @@ def run(
       Each trial once it has a result.json or an error.json.
 
     Raises:
-      UserError: submitit is not installed, or there is no SLURM here.
+      UserError: the jobs cannot be submitted.
     """
     values = {**CLUSTER, **(wanted or {})}
-    missing = trials.waiting(some)
-    for trial in missing:
+    for trial in trials.waiting(some):
         (trial.workdir / 'error.json').unlink(missing_ok=True)
-    open_jobs = _submit(missing, root, values)
+    open_jobs = _submit(some, root, values)
     try:
         while open_jobs and not stop():
             time.sleep(POLL if values['cluster'] != 'local' else 0.1)
@@ -90,6 +91,23 @@ def run(
             time.sleep(0.1)
 
 
+def check(some: Sequence[Trial], wanted: Mapping[str, Any] | None = None) -> None:
+    """Makes sure that jobs can be submitted.
+
+    Raises:
+      UserError: submitit is not installed, there is no SLURM here, or a number is none that a job can have.
+    """
+    del some
+    values = {**CLUSTER, **(wanted or {})}
+    for key, least in (('trials', 1), ('minutes', 1), ('cores', 1), ('memory_gb', 1), ('most_jobs', 1), ('gpus', 0)):
+        if values[key] < least:
+            raise UserError(f'--slurm.{key} is {values[key]}, but must be at least {least}')
+    if importlib.util.find_spec('submitit') is None:
+        raise UserError("--engine=slurm wants submitit: pip install 'jaxvision[slurm]'")
+    if values['cluster'] == 'slurm' and shutil.which('srun') is None:
+        raise UserError('--engine=slurm finds no SLURM here: there is no srun')
+
+
 def _submit(some: Sequence[Trial], root: pathlib.Path, values: Mapping[str, Any]) -> dict[Any, list[Trial]]:
     """The jobs, and the trials of each."""
     try:
@@ -101,6 +119,7 @@ def _submit(some: Sequence[Trial], root: pathlib.Path, values: Mapping[str, Any]
         by_program.setdefault(trial.program, []).append(trial)
     size = values['trials']
     parts = [alike[at : at + size] for alike in by_program.values() for at in range(0, len(alike), size)]
+    parts = [part for part in parts if trials.waiting(part)]
     # A job imports this package from where it is now.
     here = str(pathlib.Path(__file__).resolve().parents[3])
     before = os.environ.get('PYTHONPATH')
@@ -112,7 +131,7 @@ def _submit(some: Sequence[Trial], root: pathlib.Path, values: Mapping[str, Any]
         )
         with executor.batch():
             jobs = [executor.submit(Job(part, root)) for part in parts]
-        return dict(zip(jobs, parts, strict=True))
+        return {job: trials.waiting(part) for job, part in zip(jobs, parts, strict=True)}
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(f'cannot submit jobs: {error}') from error
     finally:

@@ -3,7 +3,7 @@
 On CPU it is slower than processes, for convolutions most of all.
 """
 
-import math
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from jaxvision.data import order, resident
 from jaxvision.errors import UserError
 from jaxvision.sweeps import trials
 from jaxvision.sweeps.trials import Trial
-from jaxvision.training import evaluation
+from jaxvision.training import evaluation, loop
 from jaxvision.training.checkpoints import best_step
 from jaxvision.training.records import Workdir
 from jaxvision.training.stack import stack
@@ -54,15 +54,26 @@ def run(some: Sequence[Trial], root: Any, stop: Callable[[], bool], most: int = 
             if together[0].reference:
                 yield from _one_by_one(missing, stop)
                 continue
-            try:
-                finished = _train(together, stop)
-            except Exception as error:  # What ends a whole stack; the other stacks go on.
-                for trial in missing:
-                    trials.fail(trial, error)
-                finished = True
-            if not finished:
+            if not _guarded(together, stop):
                 return
             yield from missing
+
+
+def _guarded(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
+    """`_train`, in halves where the whole fails: for want of memory, or since one trial cannot even begin."""
+    if not trials.waiting(some):
+        return True
+    try:
+        with contextlib.ExitStack() as locks:
+            for trial in trials.waiting(some):
+                locks.enter_context(trial.workdir.alone(waiting=f'waiting for another process that is at {trial.path}'))
+            return _train(some, stop)
+    except Exception as error:  # Whatever it is, the other stacks go on.
+        if len(some) == 1:
+            trials.fail(some[0], error)
+            return True
+    half = len(some) // 2
+    return _guarded(some[:half], stop) and _guarded(some[half:], stop)
 
 
 def _one_by_one(some: Sequence[Trial], stop: Callable[[], bool]) -> Iterator[Trial]:
@@ -170,15 +181,18 @@ def _note(member: _Member, done: int, measured: np.ndarray, names: Sequence[str]
     if member.failure:
         return
     plan = member.run.plan
-    bad = np.argwhere(~np.isfinite(measured))
-    if len(bad):
-        at, name = done - len(measured) + bad[0][0] + 1, str(names[bad[0][1]]).replace('_', ' ')
-        member.failure = f'the {name} is {measured[tuple(bad[0])]} at step {at}: lower optim.lr or set optim.clip'
+    for place, row in enumerate(measured.tolist()):
+        values = dict(zip(names, row, strict=True))
+        bad = loop.diverged(values)
+        if bad is not None:
+            member.failure = loop.told(bad, values[bad], done - len(measured) + place + 1)
+            break
+    bad = loop.diverged(watched)
+    if bad is not None and not member.failure:
+        member.failure = loop.told(bad, watched[bad], done)
+    if member.failure:
+        member.failure += '; of the good steps none is saved'
         return
-    for name, value in watched.items():
-        if not math.isfinite(value):
-            member.failure = f'the {name.replace("_", " ")} is {value} at step {done}: lower optim.lr or set optim.clip'
-            return
     means = dict(zip(names, measured.mean(axis=0, dtype=np.float64).tolist(), strict=True))
     member.records.append(
         {
