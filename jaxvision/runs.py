@@ -339,15 +339,8 @@ def train(
     best_outputs = outputs
     if best is not last:
         best_outputs = {name: collect(best, ids) for name, ids in run.splits.items()}
-    result = {
-        'task': run.settings.task,
-        'steps': run.plan.steps,
-        'seconds': seconds,
-        'examples_per_second': float(np.median([record['examples_per_second'] for record in records])),
-        'parameters': parameter_count(last.params),
-        'hash': fingerprint([jax.device_get(last.variables)]),
-        **results(run, outputs, chosen, best_outputs),
-    }
+    rate = float(np.median([record['examples_per_second'] for record in records]))
+    result = results(run, last.params, last.variables, (seconds, rate), outputs, chosen, best_outputs)
     others = {}
     if teacher is not None:
         result['teacher'] = teacher.record
@@ -391,11 +384,38 @@ def watch(run: Run, found: dict[str, tuple[np.ndarray, Any]]) -> dict[str, float
     }
 
 
-def results(run: Run, outputs: dict[str, Any], chosen: int, best_outputs: dict[str, Any]) -> dict[str, Any]:
-    """What result.json says of the outputs on all splits, at the last step and at the one chosen on validation."""
+def results(
+    run: Run,
+    params,
+    variables: Variables,
+    speed: tuple[float, float],
+    outputs: dict[str, Any],
+    chosen: int,
+    best_outputs: dict[str, Any],
+) -> dict[str, Any]:
+    """What result.json says of a trained network by itself.
+
+    Args:
+      run: whose it is.
+      params: of the last step.
+      variables: that are evaluated, of the last step.
+      speed: seconds spent training, examples a second.
+      outputs: on all splits, of the last step.
+      chosen: the step that is best on validation.
+      best_outputs: of that step; the very same object as `outputs` where it is the last one.
+    """
     found = conclude(run, outputs)
     splits = found['splits'] if best_outputs is outputs else summaries(run, best_outputs)
-    return {**found, 'best': {'step': chosen, 'splits': splits}}
+    return {
+        'task': run.settings.task,
+        'steps': run.plan.steps,
+        'seconds': speed[0],
+        'examples_per_second': speed[1],
+        'parameters': parameter_count(params),
+        'hash': fingerprint([jax.device_get(variables)]),
+        **found,
+        'best': {'step': chosen, 'splits': splits},
+    }
 
 
 def _record_environment(run: Run, workdir: Workdir, teacher: Teacher | None) -> None:

@@ -259,10 +259,7 @@ def resolve(config: ml_collections.ConfigDict, overridden: Collection[str] = ())
     if not isinstance(config, ml_collections.ConfigDict):
         raise UserError(f'get_config() returned a {type(config).__name__}, not the ConfigDict of settings.defaults()')
     settings = from_dict(config.to_dict())
-    for key in overridden:
-        why = unread(settings, key)
-        if why:
-            raise UserError(f'config.{key} is set, but nothing reads it in this run: {why}')
+    _check_read(settings, overridden)
     return settings
 
 
@@ -288,11 +285,16 @@ def override(settings: Settings, changes: Mapping[str, Any]) -> Settings:
             raise UserError(f'config.{key} is a tree; set one of {", ".join(f"{key}.{leaf}" for leaf in place[name])}')
         place[name] = value
     changed = from_dict(tree)
-    for key in changes:
-        why = unread(changed, key)
+    _check_read(changed, changes)
+    return changed
+
+
+def _check_read(settings: Settings, keys: Collection[str]) -> None:
+    """Makes sure that something reads each of these dotted keys."""
+    for key in keys:
+        why = unread(settings, key)
         if why:
             raise UserError(f'config.{key} is set, but nothing reads it in this run: {why}')
-    return changed
 
 
 def value_of(settings: Settings, key: str) -> Any:

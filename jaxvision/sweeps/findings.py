@@ -162,7 +162,7 @@ def tell(difference: Mapping[str, Any], unit: str, verbs: tuple[str, str] = ('he
     """A difference in words, without its subject."""
     numbers = f'{_points(difference["mean"])} points{_within(difference, "+")}'
     better = f'better in {difference["better"]} of {difference["n"]}'
-    backed = f'{numbers}, p {_p(difference["p_holm"], "= ")} after Holm, {better}'
+    backed = f'{numbers}, p {p_value(difference["p_holm"], "= ")} after Holm, {better}'
     if significant(difference):
         return f'{verbs[0] if difference["mean"] > 0 else verbs[1]}: {backed}'
     count = f'{difference["n"]} {unit}' if difference['n'] > 1 else f'one {unit[:-1]}'
@@ -187,7 +187,8 @@ def _points(value: float) -> str:
     return f'{100 * value:+.2f}'
 
 
-def _p(value: float, equal: str = '') -> str:
+def p_value(value: float, equal: str = '') -> str:
+    """A p-value in words; `equal` stands before it where it is not below what is told."""
     if value < 0.001:
         return f'{"< " if equal else "<"}0.001'
     return f'{equal}{value:.3f}' if value < 0.1 else f'{equal}{value:.2f}'
@@ -219,7 +220,7 @@ def text(summary: Mapping[str, Any]) -> str:
             star = ' *' if significant(difference) else '  '
             compared = (
                 f'{_points(difference["mean"])}{_bracket(difference, "+")}{star}',
-                _p(difference['p_holm']),
+                p_value(difference['p_holm']),
                 f'{difference["p_improvement"]:.2f}',
             )
         rows.append(

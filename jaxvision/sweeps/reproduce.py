@@ -93,14 +93,14 @@ def run(
         before.read('result.json')
         _again(before, now, stream)
         pairs = [(before.path.name, before, now)]
-    both = [(before, now), *((one, other) for _, one, other in pairs if one.complete and other.complete)]
+    done = [(name, one, other) for name, one, other in pairs if one.complete and other.complete]
+    both = [(before, now), *((one, other) for _, one, other in done)]
     changed = [
         line for one, other in both for line in changes(*(side.read('environment.json') for side in (one, other)))
     ]
-    compared = [compare(name, one, other) for name, one, other in pairs if one.complete and other.complete]
     return Reproduction(
         changed=tuple(dict.fromkeys(changed)),
-        compared=tuple(compared),
+        compared=tuple(compare(name, one, other) for name, one, other in done),
         missing=tuple(name for name, one, other in pairs if one.complete != other.complete),
         workdir=str(now),
     )

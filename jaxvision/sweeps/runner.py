@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -62,7 +61,7 @@ def run(
     workdir = Workdir(path)
     engine = suited.name() if engine == 'auto' else engine
     everything = trials.check(trials.expand(base, sweep, workdir.path))
-    record = {'settings': dataclasses.asdict(base), 'sweep': _lists(dataclasses.asdict(sweep))}
+    record = {'settings': dataclasses.asdict(base), 'sweep': dataclasses.asdict(sweep)}
     seeds = record['sweep'].pop('seeds')  # More seeds later are welcome.
     workdir.check(record)
     if engine in CHECKS:
@@ -143,8 +142,3 @@ def _record_environment(workdir: Workdir, some: Sequence[Trial], more: Mapping[s
         earlier = before.pop('earlier', [])
         now['earlier'] = earlier if before.items() >= now.items() else [*earlier, before]
     workdir.write('environment.json', now)
-
-
-def _lists(tree: Any) -> Any:
-    """As JSON gives it back."""
-    return json.loads(json.dumps(tree))

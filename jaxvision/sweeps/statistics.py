@@ -177,6 +177,14 @@ def _sides(values: Sequence[float], baseline: Sequence[float], difference: np.nd
     }
 
 
+def fewest_seeds(comparisons: int) -> int:
+    """The fewest seeds for which a sign-flip p-value can pass Holm's correction over so many comparisons."""
+    least = 2
+    while 2 / 2**least > LEVEL / comparisons:
+        least += 1
+    return least
+
+
 def seeds_needed(average: float, spread: float, comparisons: int) -> int | None:
     """How many seeds would probably tell a difference of this size from none.
 
@@ -191,10 +199,7 @@ def seeds_needed(average: float, spread: float, comparisons: int) -> int | None:
     """
     from scipy import stats
 
-    level = LEVEL / comparisons
-    least = 2
-    while 2 / 2**least > level:
-        least += 1
+    level, least = LEVEL / comparisons, fewest_seeds(comparisons)
     if spread == 0:
         return least if average else None
 

@@ -224,6 +224,19 @@ def finished(trial: Trial) -> bool:
     return True
 
 
+def by_program(some: Iterable[Trial]) -> dict[int, list[Trial]]:
+    """The trials that share compiled programs, by their number."""
+    found: dict[int, list[Trial]] = {}
+    for trial in some:
+        found.setdefault(trial.program, []).append(trial)
+    return found
+
+
+def parts(some: Iterable[Trial], most: int) -> list[list[Trial]]:
+    """Trials that share compiled programs, so many together at most; whatever has a result already."""
+    return [alike[at : at + most] for alike in by_program(some).values() for at in range(0, len(alike), most)]
+
+
 def fail(trial: Trial, error: Exception | str) -> None:
     """Records why a trial has no result."""
     words, trace = str(error), ''

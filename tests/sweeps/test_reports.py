@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 from jaxvision.errors import UserError
-from jaxvision.sweeps import designs, findings, table
+from jaxvision.sweeps import designs, findings, statistics, table
 from jaxvision.sweeps.reports import comparison, page, reading
-from jaxvision.sweeps.reports.heading import fewest
 from jaxvision.sweeps.reports.plots.curves import top
 from jaxvision.sweeps.reports.plots.fit import ceiling
 from jaxvision.sweeps.reports.plots.forest import Estimate, is_cut, limits
@@ -195,7 +194,7 @@ def test_ladder_says_what_helps_and_what_harms(tmp_path):
 @pytest.mark.parametrize('seeds', [1, 2])
 def test_too_few_seeds_are_told_and_how_many_would_do(tmp_path, seeds):
     found = drawn(store(tmp_path / 'few', designs.ladder(LADDER, seeds=seeds), {'+ dropout': 0.04}))
-    least = fewest(7)
+    least = statistics.fewest_seeds(7)
     assert least == 9  # 2 / 2**8 is above 0.05 / 7.
     assert f'cannot tell: with 7 comparisons no p-value can pass below {least} seeds' in found.text
     told = {1: 'one seed', 2: '2 seeds'}[seeds]

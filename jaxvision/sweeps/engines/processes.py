@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from jaxvision import runs
 from jaxvision.errors import UserError
 from jaxvision.sweeps import trials
+from jaxvision.sweeps.engines import python_path
 from jaxvision.sweeps.trials import Trial
 
 WORKER = 3 * 2**28  # Bytes of a worker that has imported JAX and compiled a small step.
@@ -28,8 +29,6 @@ class _Worker:
     """
 
     def __init__(self, core: int, log: pathlib.Path):
-        root = pathlib.Path(__file__).resolve().parents[3]
-        path = os.pathsep.join(filter(None, (str(root), os.environ.get('PYTHONPATH'))))
         with log.open('a') as errors:
             self.process = subprocess.Popen(
                 [sys.executable, '-m', 'jaxvision.sweeps.engines.worker', str(core)],
@@ -37,7 +36,11 @@ class _Worker:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                env={**os.environ, 'PYTHONPATH': path, 'XLA_FLAGS': xla_flags(os.environ.get('XLA_FLAGS', ''))},
+                env={
+                    **os.environ,
+                    'PYTHONPATH': python_path(),
+                    'XLA_FLAGS': xla_flags(os.environ.get('XLA_FLAGS', '')),
+                },
                 start_new_session=True,  # Ctrl-C is the parent's to handle.
             )
         assert self.process.stdin is not None and self.process.stdout is not None
@@ -164,9 +167,7 @@ class _Waiting:
     """Trials that wait, by program."""
 
     def __init__(self, some: Sequence[Trial]):
-        self._by_program: dict[int, list[Trial]] = {}
-        for trial in some:
-            self._by_program.setdefault(trial.program, []).append(trial)
+        self._by_program = trials.by_program(some)
         self._begun: set[int] = set()
 
     def __bool__(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxvision.errors import UserError
 from jaxvision.sweeps import trials
-from jaxvision.sweeps.engines import CLUSTER, suited
+from jaxvision.sweeps.engines import CLUSTER, python_path, suited
 from jaxvision.sweeps.trials import Trial
 from jaxvision.training import setup
 
@@ -109,21 +109,15 @@ def check(some: Sequence[Trial], wanted: Mapping[str, Any] | None = None) -> Non
 
 
 def _submit(some: Sequence[Trial], root: pathlib.Path, values: Mapping[str, Any]) -> dict[Any, list[Trial]]:
-    """The jobs, and the trials of each."""
-    try:
-        import submitit
-    except ImportError:
-        raise UserError("--engine=slurm wants submitit: pip install 'jaxvision[slurm]'") from None
-    by_program: dict[int, list[Trial]] = {}
-    for trial in some:
-        by_program.setdefault(trial.program, []).append(trial)
-    size = values['trials']
-    parts = [alike[at : at + size] for alike in by_program.values() for at in range(0, len(alike), size)]
-    parts = [part for part in parts if trials.waiting(part)]
-    # A job imports this package from where it is now.
-    here = str(pathlib.Path(__file__).resolve().parents[3])
+    """The jobs, each with its trials that have no result.
+
+    A job is given all of its part, so that what it stacks is always the same.
+    """
+    import submitit
+
+    parts = [part for part in trials.parts(some, values['trials']) if trials.waiting(part)]
     before = os.environ.get('PYTHONPATH')
-    os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, (here, before)))
+    os.environ['PYTHONPATH'] = python_path()
     try:
         executor = submitit.AutoExecutor(folder=root / 'jobs', cluster=values['cluster'])
         executor.update_parameters(

@@ -42,30 +42,26 @@ def run(some: Sequence[Trial], root: Any, stop: Callable[[], bool], most: int = 
       Each trial once it has a result.json or an error.json.
     """
     del root
-    by_program: dict[int, list[Trial]] = {}
-    for trial in some:
-        by_program.setdefault(trial.program, []).append(trial)
-    for alike in by_program.values():
-        for start in range(0, len(alike), most):
-            together = alike[start : start + most]
-            missing = trials.waiting(together)
-            if not missing:
-                continue
-            if together[0].reference:
-                yield from _one_by_one(missing, stop)
-                continue
-            if not _guarded(together, stop):
-                return
-            yield from missing
+    for together in trials.parts(some, most):
+        missing = trials.waiting(together)
+        if not missing:
+            continue
+        if together[0].reference:
+            yield from _one_by_one(missing, stop)
+            continue
+        if not _guarded(together, stop):
+            return
+        yield from missing
 
 
 def _guarded(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
     """`_train`, in halves where the whole fails: for want of memory, or since one trial cannot even begin."""
-    if not trials.waiting(some):
+    missing = trials.waiting(some)
+    if not missing:
         return True
     try:
         with contextlib.ExitStack() as locks:
-            for trial in trials.waiting(some):
+            for trial in missing:
                 locks.enter_context(trial.workdir.alone(waiting=f'waiting for another process that is at {trial.path}'))
             return _train(some, stop)
     except Exception as error:  # Whatever it is, the other stacks go on.
@@ -224,15 +220,8 @@ def _conclude(members: Sequence[_Member], teacher, collect, states, best, second
         chosen = best_step(member.records, run.rank)
         last = {name: outputs[name][index] for name in splits}
         theirs = last if chosen == run.plan.steps else {name: best_outputs[name][index] for name in splits}
-        result = {
-            'task': run.settings.task,
-            'steps': run.plan.steps,
-            'seconds': seconds,
-            'examples_per_second': run.plan.steps * run.plan.batch_size / seconds,
-            'parameters': runs.parameter_count(variables['params']),
-            'hash': runs.fingerprint([variables]),
-            **runs.results(run, last, chosen, theirs),
-        }
+        rate = run.plan.steps * run.plan.batch_size / seconds
+        result = runs.results(run, variables['params'], variables, (seconds, rate), last, chosen, theirs)
         if teacher is not None:
             result['teacher'] = teacher.record
         for record in member.records:

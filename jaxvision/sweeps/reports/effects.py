@@ -2,7 +2,7 @@
 
 import html
 
-from jaxvision.sweeps import statistics
+from jaxvision.sweeps import findings, statistics
 from jaxvision.sweeps.reports import words
 from jaxvision.sweeps.reports.plots.forest import Estimate, forest, is_cut
 from jaxvision.sweeps.reports.reading import BASELINE, HARMS, HELPS, OPEN, Records
@@ -107,7 +107,7 @@ def _row(records: Records, name: str) -> tuple[str, str, list[str]]:
     if difference is not None:
         compared = [
             pieces.cell({'value': difference['mean'], 'ci95': difference['ci95']}, words.points),
-            words.p_value(difference['p_holm']).replace('<', '&lt;'),
+            findings.p_value(difference['p_holm']).replace('<', '&lt;'),
             f'{difference["p_improvement"]:.2f}',
         ]
     cells = [

@@ -91,21 +91,13 @@ def _enough(records: Records, others: list[str]) -> list[str]:
     there = [one for name in others if (one := records.variants[name].get('difference')) is not None]
     if records.unit != 'seeds' or not there:
         return []
-    least = fewest(len(there))
+    least = statistics.fewest_seeds(len(there))
     if seeds >= least:
         return []
     return [
         f'{words.many(seeds, "seeds").capitalize()} cannot tell: with {words.many(len(there), "comparisons")} no '
         f'p-value can pass below {least} seeds, however large the effect.'
     ]
-
-
-def fewest(comparisons: int) -> int:
-    """The fewest seeds for which a sign-flip p-value can pass Holm's correction over so many comparisons."""
-    least = 2
-    while 2 / 2**least > statistics.LEVEL / comparisons:
-        least += 1
-    return least
 
 
 def _warning(records: Records) -> str:

@@ -8,7 +8,6 @@ from jaxvision.training.reports import plots
 from jaxvision.training.reports.reading import interval
 
 COLORS = {HELPS: '#1c9687', HARMS: '#c2454f', OPEN: '#85888c', BASELINE: plots.INK, NOTHING: '#c9cbc7'}
-Pair = tuple[float, float]
 
 
 def percent(value: float) -> str:
@@ -17,12 +16,6 @@ def percent(value: float) -> str:
 
 def points(value: float) -> str:
     return f'{100 * value:+.2f}'.replace('-', '−')
-
-
-def p_value(value: float) -> str:
-    if value < 0.001:
-        return '<0.001'
-    return f'{value:.3f}' if value < 0.1 else f'{value:.2f}'
 
 
 def within(entry: Mapping[str, Any], form=percent) -> str:
