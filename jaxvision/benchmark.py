@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from jaxvision import rng, runs
+from jaxvision import assembly, rng, runs
 from jaxvision.data import order
 from jaxvision.settings import Settings
 from jaxvision.training import loop, step
@@ -27,10 +27,10 @@ def loop_overhead(settings: Settings, *, steps: int = 150, repeats: int = 5) -> 
     Returns:
       {'bare_ms': of a step, 'loop_ms', 'ratio': images/s of the loop over those of the bare step, 'rounds'}.
     """
-    train_size = len(runs.assemble(settings).splits.train)
+    train_size = len(assembly.assemble(settings).splits.train)
     epochs = steps * (train_size if settings.data.full_batch else settings.data.batch_size) / train_size
     schedule = dataclasses.replace(settings.train, epochs=epochs, eval_every=steps, checkpoint_every=steps)
-    run = runs.assemble(dataclasses.replace(settings, train=schedule))
+    run = assembly.assemble(dataclasses.replace(settings, train=schedule))
     context, key = run.context(), run.parallel.replicate(rng.base(settings.seed))
     mapped = run.parallel.train(step.train_step(run.task, run.optimizer))
     ids = run.parallel.cut(order.batch_ids(run.splits.train, settings.seed, 0, run.plan.batch_size))

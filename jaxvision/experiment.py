@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxvision import runs, teachers
+from jaxvision import assembly, runs, teachers
 from jaxvision.errors import UserError
 from jaxvision.settings import Settings
 from jaxvision.training import evaluation
@@ -31,7 +31,7 @@ def run(settings: Settings, path: str, *, overridden: Collection[str] = (), stre
     """
     workdir = Workdir(path)
     workdir.check(dataclasses.asdict(settings))
-    source, _ = runs.load_data(settings.data)
+    source, _ = assembly.load_data(settings.data)
     for split in ('validation', 'test'):
         if f'data.{split}_fraction' in overridden and split in source.official:
             raise UserError(f'config.data.{split}_fraction is set, but {source.name} has a {split} split of its own')
@@ -43,17 +43,17 @@ def _run(settings: Settings, workdir: Workdir, stream) -> dict[str, Any]:
     if workdir.complete:
         result = workdir.read('result.json')
     elif not settings.distills:
-        result = runs.train(runs.assemble(settings), workdir, stream=stream)
+        result = runs.train(assembly.assemble(settings), workdir, stream=stream)
     else:
         # Whatever is wrong with the student is told before the teacher is trained.
-        student_alone, alone = runs.assemble(settings.alone()), None
+        student_alone, alone = assembly.assemble(settings.alone()), None
         if settings.distill.compare_alone:
             alone = Workdir(workdir / 'alone')
             alone.check(dataclasses.asdict(settings.alone()))
         teacher = teachers.provide(settings, stream=stream)
         if alone is not None:
             runs.train(student_alone, alone, label='student alone', stream=stream)
-        student = runs.assemble(settings, teacher)
+        student = assembly.assemble(settings, teacher)
         result = runs.train(student, workdir, teacher=teacher, alone=alone, label='student distilled', stream=stream)
     if not (workdir / 'report.html').exists():
         page.write(workdir.path)
@@ -79,7 +79,7 @@ def evaluate(path: str, split: str, *, at: str = 'last', temperature: float = 1.
     """
     workdir = Workdir(path)
     workdir.read('result.json')
-    run = runs.assemble(runs.settings_of(workdir).alone(), devices=jax.local_devices())
+    run = assembly.assemble(runs.settings_of(workdir).alone(), devices=jax.local_devices())
     runs.same_data(workdir, run.source, run.splits)
     variables = run.parallel.replicate(runs.restore(run, workdir, at).variables)
     outputs = runs.outputs(run, (run.task, variables))
@@ -100,7 +100,7 @@ def tell(found: dict[str, Any]) -> str:
     lines = [
         f'{found["workdir"]}, {found["checkpoint"]} checkpoint, {found["split"]} split, '
         f'{found["metrics"]["n"]:,} examples',
-        *runs.EVALUATORS[found['task']].tell(found),
+        *assembly.EVALUATORS[found['task']].tell(found),
         f'empirical error (clean train)  {evaluation.told(found["errors"]["train"], 100)}',
         f'real error (test)              {evaluation.told(found["errors"]["test"], 100)}',
         f'gap                            {evaluation.told(found["gap"], 100)}',
@@ -118,7 +118,7 @@ def table(result: dict[str, Any]) -> str:
     rows = {'network': result}
     if 'teacher' in result:
         rows = {'teacher': result['teacher'], 'student alone': result.get('alone'), 'student distilled': result}
-    evaluator = runs.EVALUATORS[result['task']]
+    evaluator = assembly.EVALUATORS[result['task']]
     cells = [
         {'': name, 'parameters': f'{row["parameters"]:,}', **evaluator.columns(row)}
         for name, row in rows.items()

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
-from jaxvision import runs
+from jaxvision import assembly, runs
 from jaxvision.data import folders, pixels
 from jaxvision.data.objects import Annotated, pad
 from jaxvision.data.source import Source
@@ -90,7 +90,7 @@ def load(path: str | os.PathLike, at: str = 'last') -> Network:
     return Network(kind, shape, run.source.class_names, variables, jax.jit(answer))
 
 
-def _without_data(workdir: Workdir) -> runs.Run:
+def _without_data(workdir: Workdir) -> assembly.Run:
     """The run of a workdir, with one black image in place of its data, which may be gone by now."""
     settings = runs.settings_of(workdir).alone()
     dataset = workdir.read('environment.json')['dataset']
@@ -100,12 +100,12 @@ def _without_data(workdir: Workdir) -> runs.Run:
     source = Source(
         dataset['name'], np.zeros((1, *shape), np.uint8), only, class_names, {}, dataset['fingerprint'], objects
     )
-    return runs.Run(
+    return assembly.Run(
         settings=settings,
         source=source,
         splits=Splits(only, only, only),
-        task=runs.build_task(settings, source),
-        evaluator=runs.EVALUATORS[settings.task](source),
+        task=assembly.build_task(settings, source),
+        evaluator=assembly.EVALUATORS[settings.task](source),
         plan=loop.Plan(steps=1, batch_size=1, seed=settings.seed, eval_every=1, checkpoint_every=1),
         parallel=parallel.Parallel(settings.parallel, jax.local_devices()[:1]),
     )

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvision import optim, runs, teachers
+from jaxvision import assembly, optim, runs, teachers
 from jaxvision.data import resident
 from jaxvision.settings import Settings
 from jaxvision.training import step
@@ -14,7 +14,7 @@ from jaxvision.training import step
 
 def describe(settings: Settings) -> str:
     """The text of --dry_run: shapes, parameters, FLOPs, weight decay, plan, memory, and whether there is a teacher."""
-    run = runs.assemble(settings.alone())
+    run = assembly.assemble(settings.alone())
     task: Any = run.task
     params = jax.eval_shape(task.init, jax.random.key(0))['params']
     lines = [
@@ -31,7 +31,7 @@ def describe(settings: Settings) -> str:
     return '\n'.join(lines)
 
 
-def layers(run: runs.Run) -> str:
+def layers(run: assembly.Run) -> str:
     """One line a layer: its name, the shape of what it puts out for one image, and its number of parameters."""
     task: Any = run.task
 
@@ -52,14 +52,14 @@ def layers(run: runs.Run) -> str:
     return '\n'.join(f'{n:<{widths[0]}}  {s:<{widths[1]}}  {c:>{widths[2]}}'.rstrip() for n, s, c in rows)
 
 
-def forward_flops(run: runs.Run) -> float:
+def forward_flops(run: assembly.Run) -> float:
     """FLOPs of one image's forward pass, as XLA counts them in the unoptimised program."""
     task: Any = run.task
     lowered = jax.jit(lambda variables, images: task.model.apply(variables, images)).lower(*_arguments(run, 1))
     return float((lowered.cost_analysis() or {}).get('flops', 0.0))
 
 
-def _arguments(run: runs.Run, batch: int):
+def _arguments(run: assembly.Run, batch: int):
     variables = jax.eval_shape(run.task.init, jax.random.key(0))
     return variables, jax.ShapeDtypeStruct((batch, *run.source.shape), jnp.float32)
 
@@ -74,7 +74,7 @@ def decays(params, weight_decay: float, decay: str) -> str:
     return f'{head} on: {", ".join(names[True])}\n  not on: {", ".join(names[False])}'
 
 
-def plan(run: runs.Run) -> str:
+def plan(run: assembly.Run) -> str:
     """Splits, steps and devices, in words."""
     sizes = ', '.join(f'{name} {len(ids):,}' for name, ids in run.splits.items())
     return (
@@ -85,7 +85,7 @@ def plan(run: runs.Run) -> str:
     )
 
 
-def memory(run: runs.Run) -> int:
+def memory(run: assembly.Run) -> int:
     """Bytes on one device: what lies there, and what XLA's compiler plans for one step's temporaries."""
     body = step.train_step(run.task, run.optimizer)
     state = jax.tree.map(_like, run.like())

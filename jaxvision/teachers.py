@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvision import runs
+from jaxvision import assembly, runs
 from jaxvision.data import sources
 from jaxvision.errors import UserError
 from jaxvision.runs import Run, Teacher
@@ -36,7 +36,7 @@ def provide(settings: Settings, *, stream=None) -> Teacher:
     folder = place(settings)
     with Workdir(folder).alone(waiting=f'waiting for another process that trains this teacher in {folder}'):
         for member in range(settings.teacher.members):
-            run = runs.assemble(settings.teacher_member(member))
+            run = assembly.assemble(settings.teacher_member(member))
             label = 'teacher' if settings.teacher.members == 1 else f'teacher {member + 1}/{settings.teacher.members}'
             _train(run, Workdir(folder / str(member)), label, stream)
         return restore(folder, settings)
@@ -49,7 +49,7 @@ def found(settings: Settings) -> str:
         for member in members:
             _finished(member)
         return f'given: {len(members)} member(s) in {settings.teacher.workdir}'
-    runs.assemble(settings.teacher_member(0))  # Told now if it cannot be trained.
+    assembly.assemble(settings.teacher_member(0))  # Told now if it cannot be trained.
     folder = place(settings)
     ready = sum(Workdir(folder / str(member)).complete for member in range(settings.teacher.members))
     return f'{ready} of {settings.teacher.members} members trained, in {folder}'
@@ -57,7 +57,7 @@ def found(settings: Settings) -> str:
 
 def place(settings: Settings) -> pathlib.Path:
     """Where the teacher that the settings describe is kept."""
-    source, splits = runs.load_data(settings.data)
+    source, splits = assembly.load_data(settings.data)
     depends = [
         [dataclasses.asdict(settings.teacher_member(member)) for member in range(settings.teacher.members)],
         source.fingerprint,
@@ -135,7 +135,7 @@ def _member(workdir: Workdir, settings: Settings) -> tuple[Run, Any]:
     """One network with its variables, checked against the student's data."""
     _finished(workdir)
     theirs = workdir.read('environment.json').get('dataset', {})
-    source, splits = runs.load_data(settings.data)
+    source, splits = assembly.load_data(settings.data)
     if len(theirs.get('class_names', ())) != source.num_classes:
         raise UserError(
             f'teacher {workdir} knows {len(theirs.get("class_names", ()))} classes, but {source.name} has '
@@ -150,7 +150,7 @@ def _member(workdir: Workdir, settings: Settings) -> tuple[Run, Any]:
     # The same data, wherever it lies now.
     places = {field: getattr(settings.data, field) for field in ('name', 'data_dir', 'path')}
     trained = dataclasses.replace(trained, data=dataclasses.replace(trained.data, **places))
-    run = runs.assemble(trained, devices=jax.local_devices())
+    run = assembly.assemble(trained, devices=jax.local_devices())
     return run, runs.restore(run, workdir).variables
 
 

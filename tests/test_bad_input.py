@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxvision import runs
+from jaxvision import assembly
 from jaxvision.errors import UserError
 from jaxvision.settings import defaults, resolve
 
@@ -95,7 +95,7 @@ OBJECTS = {'data.name': 'generated_objects', 'data.generated_examples': 60, 'dat
 def assembled(values: dict, teacher=None):
     config = defaults()
     config.update_from_flattened_dict(values)
-    return runs.assemble(resolve(config), teacher)
+    return assembly.assemble(resolve(config), teacher)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +129,9 @@ def test_a_teacher_of_other_outputs(values):
     """Another task, other levels, other strides, other classes; told before anything is trained under it."""
     student = {'task': 'detect', **OBJECTS, 'data.generated_most': 1, 'model.filters': (4, 8), 'model.levels': 2}
     same, other = (assembled(one).task for one in (student, {**student, **values}))
-    assembled(student, runs.Teacher((same, same), (), {}, None))
+    assembled(student, assembly.Teacher((same, same), (), {}, None))
     with pytest.raises(UserError, match='the teacher puts out arrays of .* the same model.levels') as raised:
-        assembled(student, runs.Teacher((same, other), (), {}, None))
+        assembled(student, assembly.Teacher((same, other), (), {}, None))
     assert '\n' not in str(raised.value)
 
 

@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from jaxvision import experiment, metrics, runs, settings
+from jaxvision import assembly, experiment, metrics, settings
 from jaxvision.training import evaluation
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -52,7 +52,7 @@ def shortened(config, batch: int = 4):
         config.data.image_size, config.data.generated_examples = 0, 40
     config.data.train_fraction = config.teacher.data.train_fraction = 1.0
     config.data.batch_size = config.teacher.data.batch_size = batch
-    size = len(runs.load_data(settings.resolve(config).data)[1].train)
+    size = len(assembly.load_data(settings.resolve(config).data)[1].train)
     config.teacher.members = 1
     if config.teacher.model.depth > 20:
         config.teacher.model.depth = 20  # A deeper one compiles for half a minute.

@@ -14,7 +14,7 @@ FLOORS = (
     ('data', 'models', 'optim'),
     ('tasks',),
     ('training',),
-    ('settings', 'runs', 'teachers', 'summary', 'experiment', 'benchmark', 'predictions'),
+    ('settings', 'assembly', 'runs', 'teachers', 'summary', 'experiment', 'benchmark', 'predictions'),
     ('sweeps',),
 )
 # What low floors import inside a function, where it is called for; test_losses_are_light looks that it stays there.

@@ -4,7 +4,7 @@ import io
 
 import jax
 
-from jaxvision import runs
+from jaxvision import assembly, runs
 from jaxvision.settings import defaults, resolve
 from jaxvision.training.records import Workdir
 
@@ -28,7 +28,7 @@ def learn(values, tmp_path):
     """What is watched on test, before and after training, and the result."""
     config = defaults()
     config.update_from_flattened_dict({**COMMON, **values})
-    run = runs.assemble(resolve(config))
+    run = assembly.assemble(resolve(config))
     before = runs.outputs(run, (run.task, run.initial().variables))['test']
     result = runs.train(run, Workdir(tmp_path), stream=io.StringIO())
     return run.evaluator.watch(jax.device_get(before), run.splits.test), result

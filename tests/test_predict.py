@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxvision import predictions, runs
+from jaxvision import assembly, predictions, runs
 from jaxvision.data import pixels
 from jaxvision.errors import UserError
 from jaxvision.settings import defaults, resolve
@@ -43,7 +43,7 @@ def small(task: str):
 
 def train(config, path):
     """Trains without a report; returns (workdir, test ids, their arrays in predictions.npz, source)."""
-    run = runs.assemble(resolve(config))
+    run = assembly.assemble(resolve(config))
     workdir = Workdir(path)
     with workdir.alone():
         runs.train(run, workdir, stream=io.StringIO())
@@ -99,7 +99,7 @@ def trained_on(task, rectangles, folder):
     config.train.epochs, config.train.eval_every = 20.0, 1000
     workdir, ids, arrays, source = train(config, folder / 'run')
     shutil.rmtree(folder / 'data')
-    runs.load_data.cache_clear()
+    assembly.load_source.cache_clear()
     return workdir, arrays, [images[source.objects.names[i].split('/')[-1]] for i in ids]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from jaxvision import runs
+from jaxvision import assembly, runs
 from jaxvision.errors import Stopped
 from jaxvision.settings import defaults, resolve
 from jaxvision.training.checkpoints import Checkpoints
@@ -206,7 +206,7 @@ def test_a_detector_that_was_stopped_and_resumed_is_the_same_bits(tmp_path, monk
             'train.checkpoint_every': 3,
         }
     )
-    run, save = runs.assemble(resolve(config)), Checkpoints.save
+    run, save = assembly.assemble(resolve(config)), Checkpoints.save
     unbroken, stopped = Workdir(tmp_path / 'unbroken'), Workdir(tmp_path / 'stopped')
     runs.train(run, unbroken, stream=io.StringIO())
 

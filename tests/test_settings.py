@@ -4,7 +4,7 @@ import functools
 
 import pytest
 
-from jaxvision import models, optim, runs, settings
+from jaxvision import assembly, models, optim, settings
 from jaxvision.augment import mixing
 from jaxvision.errors import UserError
 from jaxvision.losses.detection import CLASS_LOSSES
@@ -29,7 +29,7 @@ def test_choices_are_those_of_the_code():
     assert choices['optim.schedule'] == optim.SCHEDULES
     assert choices['optim.decay'] == optim.DECAYS
     assert choices['parallel'] == parallel.KINDS
-    assert set(choices['task']) == set(runs.EVALUATORS)
+    assert set(choices['task']) == set(assembly.EVALUATORS)
     assert choices['loss.box'] == BOX_LOSSES
     assert choices['loss.classification'] == CLASS_LOSSES
     assert choices['detect.assigner'] == detect.ASSIGNERS

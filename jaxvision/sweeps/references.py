@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvision import runs
+from jaxvision import assembly
 from jaxvision.errors import UserError
 from jaxvision.settings import Settings
 from jaxvision.training import environment, evaluation
@@ -46,7 +46,7 @@ def check(settings: Settings) -> None:
     Raises:
       UserError: the data has objects instead.
     """
-    source, _ = runs.load_data(settings.data)
+    source, _ = assembly.load_data(settings.data)
     if source.objects is not None:
         raise UserError(f'{source.name} has objects, not one label an image; references classify')
 
@@ -62,7 +62,7 @@ def run(name: str, settings: Settings, workdir: Workdir) -> None:
       settings: their data is used.
       workdir: where.
     """
-    source, splits = runs.load_data(settings.data)
+    source, splits = assembly.load_data(settings.data)
     workdir.claim({'reference': name, 'data': {'folds': settings.data.folds, 'fold': settings.data.fold}})
     workdir.write('environment.json', environment.describe(jax.local_devices(), source, splits))
     pixels = source.images.reshape(len(source.images), -1).astype(np.float64) / 255

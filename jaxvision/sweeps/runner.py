@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from jaxvision import runs, settings, teachers
+from jaxvision import assembly, settings, teachers
 from jaxvision.errors import Stopped, UserError
 from jaxvision.settings import Settings
 from jaxvision.sweeps import designs, findings, table, trials
@@ -88,7 +88,7 @@ def conclude(workdir: Workdir, everything: Sequence[Trial], sweep: Sweep) -> dic
     """Writes results.csv, summary.json and report.html from what the trials have left."""
     rows = table.gather(everything, sweep)
     workdir.replace('results.csv', lambda path: table.write(path, rows))
-    headline = runs.EVALUATORS[everything[0].settings.task].headline
+    headline = assembly.EVALUATORS[everything[0].settings.task].headline
     summary = findings.conclude(rows, sweep, headline)
     summary |= {key: workdir.read('environment.json')[key] for key in ('teachers', 'versions', 'git')}
     workdir.write('summary.json', summary)
@@ -131,7 +131,7 @@ def _teachers(some: Sequence[Trial], stream) -> tuple[list[Trial], dict[str, str
 
 def _record_environment(workdir: Workdir, some: Sequence[Trial], more: Mapping[str, Any]) -> None:
     """Writes environment.json; when the sweep goes on, checks first that data and teachers are what they were."""
-    source, splits = runs.load_data(some[0].settings.data)
+    source, splits = assembly.load_data(some[0].settings.data)
     now = {**environment.describe(jax.local_devices(), source, splits), **more}
     if (workdir / 'environment.json').exists():
         before = workdir.read('environment.json')

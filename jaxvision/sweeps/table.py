@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from jaxvision import runs, settings
+from jaxvision import assembly, settings
 from jaxvision.errors import UserError
 from jaxvision.sweeps.designs import Sweep
 from jaxvision.sweeps.trials import Trial
@@ -50,7 +50,7 @@ def _row(trial: Trial, sweep: Sweep) -> Row:
 
 
 def _measured(result: dict[str, Any]) -> Row:
-    headline = runs.EVALUATORS[result['task']].headline
+    headline = assembly.EVALUATORS[result['task']].headline
     row: Row = {}
     for split, metrics in result['splits'].items():
         row[f'{split}_n'] = metrics['n']

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from jaxvision import runs, settings, teachers
+from jaxvision import assembly, runs, settings, teachers
 from jaxvision.errors import Stopped, UserError
 from jaxvision.settings import Settings
 from jaxvision.sweeps import designs, references
@@ -158,7 +158,7 @@ def check(trials: Iterable[Trial]) -> list[Trial]:
     checked = []
     for trial in trials:
         plain = dataclasses.replace(trial.settings, seed=0)
-        held_out = runs.load_data(trial.settings.data)[1].held_out
+        held_out = assembly.load_data(trial.settings.data)[1].held_out
         if tested.setdefault(trial.fold, held_out) != held_out:
             raise UserError(
                 f'variant {trial.variant!r} has other validation or test examples than those before it, so they cannot '
@@ -170,7 +170,7 @@ def check(trials: Iterable[Trial]) -> list[Trial]:
             continue
         if plain not in known:
             try:
-                run = runs.assemble(plain.alone())
+                run = assembly.assemble(plain.alone())
                 if plain.distills:
                     teachers.found(plain)
             except UserError as error:
@@ -199,7 +199,7 @@ def perform(trial: Trial) -> None:
                 references.run(trial.reference, trial.settings, workdir)
                 return
             teacher = restored(trial)
-            run = runs.assemble(trial.settings, teacher)
+            run = assembly.assemble(trial.settings, teacher)
             runs.train(run, workdir, teacher=teacher, stream=io.StringIO(), trial=True)
     except Stopped:
         raise
@@ -247,7 +247,7 @@ def fail(trial: Trial, error: Exception | str) -> None:
     trial.workdir.write('error.json', {'error': ' '.join(words.split()), 'traceback': trace})
 
 
-def restored(trial: Trial) -> runs.Teacher | None:
+def restored(trial: Trial) -> assembly.Teacher | None:
     """The trial's teacher, or None; of the student, only task and data matter to it."""
     if not trial.teacher:
         return None
@@ -255,5 +255,5 @@ def restored(trial: Trial) -> runs.Teacher | None:
 
 
 @functools.lru_cache(maxsize=2)
-def _teacher(folder: str, task: str, data) -> runs.Teacher:
+def _teacher(folder: str, task: str, data) -> assembly.Teacher:
     return teachers.restore(pathlib.Path(folder), dataclasses.replace(Settings(), task=task, data=data))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import StratifiedKFold
 
-from jaxvision import runs, settings
+from jaxvision import assembly, settings
 from jaxvision.errors import UserError
 from jaxvision.sweeps import designs, trials
 
@@ -99,7 +99,7 @@ def test_folds_cover_every_example_once():
     sweep = designs.folds(7, {'plain': {}}, references=('k-NN',))
     some = [trial for trial in expand(sweep, **{'data.name': 'uci_digits'}) if not trial.reference]
     assert [trial.fold for trial in some] == list(range(7))
-    splits = [runs.load_data(trial.settings.data) for trial in some]
+    splits = [assembly.load_data(trial.settings.data) for trial in some]
     tested = np.concatenate([one.test for _, one in splits])
     labels = splits[0][0].labels
     np.testing.assert_array_equal(np.sort(tested), np.arange(1797))
@@ -120,10 +120,10 @@ def test_trials_are_paired():
 
     sweep = designs.ladder({'narrow': {'model.dense': (64,)}, 'norm': {'model.norm': 'batch'}, **RUNGS}, seeds=2)
     by_name = {(trial.variant, trial.seed): trial for trial in trials.check(expand(sweep, devices=1))}
-    before = runs.assemble(by_name['baseline', 1].settings)
+    before = assembly.assemble(by_name['baseline', 1].settings)
     theirs = jax.device_get(before.initial().params)
     for variant in ('+ drop', '+ narrow', '+ norm', '+ mirror'):
-        run = runs.assemble(by_name[variant, 1].settings)
+        run = assembly.assemble(by_name[variant, 1].settings)
         assert run.plan == before.plan
         np.testing.assert_array_equal(run.splits.train, before.splits.train)
         ours = jax.device_get(run.initial().params)

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from jaxvision import runs, settings
+from jaxvision import assembly, runs, settings
 from jaxvision.training import loop, progress
 from jaxvision.training.records import Workdir
 
@@ -61,7 +61,7 @@ def test_many_steps_in_one_call_tell_the_same_story(tmp_path):
     config.model.update({'filters': (4,), 'dense': (8,), 'norm': 'batch'})
     config.train.update({'epochs': 6.0, 'eval_every': 8, 'checkpoint_every': 5})
     config.devices = 2
-    run = runs.assemble(settings.resolve(config))
+    run = assembly.assemble(settings.resolve(config))
     stories = []
     for count in (1, 3):
         plan = dataclasses.replace(run.plan, steps_per_call=count)

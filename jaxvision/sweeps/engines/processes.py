@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from jaxvision import runs
+from jaxvision import assembly
 from jaxvision.errors import UserError
 from jaxvision.sweeps import trials
 from jaxvision.sweeps.engines import python_path
@@ -188,7 +188,7 @@ class _Waiting:
 def fitting(some: Sequence[Trial], cores: int) -> int:
     """How many workers fit the cores and the memory that is available."""
     sets = {(d.name, d.path, d.image_size): d for d in (one.settings.data for one in some)}.values()
-    largest = max((runs.load_data(data)[0].images.nbytes for data in sets), default=0)
+    largest = max((assembly.load_data(data)[0].images.nbytes for data in sets), default=0)
     each = WORKER + 8 * largest
     return max(1, min(cores, available_memory() // each))
 

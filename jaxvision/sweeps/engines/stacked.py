@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvision import rng, runs
+from jaxvision import assembly, rng, runs
 from jaxvision.data import order, resident
 from jaxvision.errors import UserError
 from jaxvision.sweeps import trials
@@ -85,7 +85,7 @@ class _Member:
     """One trial of a stack, and what is known of it so far."""
 
     trial: Trial
-    run: runs.Run
+    run: assembly.Run
     missing: bool
     records: list[dict[str, Any]] = field(default_factory=list)
     failure: str = ''
@@ -98,7 +98,7 @@ class _Member:
 def _train(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
     """Trains one stack and writes its records; False if it was stopped."""
     teacher = trials.restored(some[0])
-    members = [_Member(t, runs.assemble(t.settings, teacher), not t.workdir.complete) for t in some]
+    members = [_Member(t, assembly.assemble(t.settings, teacher), not t.workdir.complete) for t in some]
     first = members[0].run
     plan, program = first.plan, stack(first.task, first.optimizer)
     for member in members:

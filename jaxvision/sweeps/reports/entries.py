@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jaxvision import runs
+from jaxvision import assembly
 from jaxvision.errors import UserError
 from jaxvision.sweeps import runner, trials
 from jaxvision.sweeps.reports import reading
@@ -128,9 +128,9 @@ def _run(path: str, name: str, source: int) -> Source:
     workdir = Workdir(path)
     result, config = workdir.read('result.json'), workdir.read('config.json')
     task = result.get('task')
-    if task not in runs.EVALUATORS:
-        raise UserError(f'{path}: its result.json has task {task!r}; there are {", ".join(runs.EVALUATORS)}')
-    metric = runs.EVALUATORS[task].headline
+    if task not in assembly.EVALUATORS:
+        raise UserError(f'{path}: its result.json has task {task!r}; there are {", ".join(assembly.EVALUATORS)}')
+    metric = assembly.EVALUATORS[task].headline
     splits = result.get('splits') or {}
     curves = {}
     for split in ('train', 'validation'):

@@ -1,0 +1,285 @@
+"""Settings -> what they stand for: the data, the splits, the task with its network, the optimizer and the plan."""
+
+import dataclasses
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxvision import models, optim, rng
+from jaxvision.data import resident, sources
+from jaxvision.data.sources import Source
+from jaxvision.data.splits import Splits, make_splits
+from jaxvision.errors import UserError
+from jaxvision.models.detector import Detector, Localizer
+from jaxvision.models.layers import scaled
+from jaxvision.settings import Settings
+from jaxvision.tasks.classify import Classify
+from jaxvision.tasks.detect import Detect
+from jaxvision.tasks.distill import Distill
+from jaxvision.tasks.localize import Localize
+from jaxvision.tasks.task import Task, Variables
+from jaxvision.tasks.views import Views
+from jaxvision.training import loop, parallel, state
+from jaxvision.training.evaluators.classification import Classification
+from jaxvision.training.evaluators.detection import Detection
+from jaxvision.training.evaluators.evaluator import Evaluator
+from jaxvision.training.evaluators.localization import Localization
+from jaxvision.training.programs import Programs, programs
+
+COLORS = ('brightness', 'contrast', 'saturation', 'hue')
+LOSS_WEIGHTS = ('class_weight', 'box_weight', 'objectness_weight')
+EVALUATORS: dict[str, type] = {'classify': Classification, 'localize': Localization, 'detect': Detection}
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher: one network or several, trained, with what is known of them.
+
+    Attributes:
+      tasks: one a member.
+      variables: one a member, on the host.
+      record: of the same form as result.json, and where they lie (`workdir`) and their `hash`.
+      test_outputs: the ensemble's on the test split.
+    """
+
+    tasks: tuple[Task, ...]
+    variables: tuple[Variables, ...]
+    record: dict[str, Any]
+    test_outputs: Any
+
+
+@dataclass(frozen=True)
+class Run:
+    """What settings stand for."""
+
+    settings: Settings
+    source: Source
+    splits: Splits
+    task: Task
+    evaluator: Evaluator
+    plan: loop.Plan
+    parallel: parallel.Parallel
+
+    @property
+    def optimizer(self) -> optim.Optimizer:
+        o = self.settings.optim
+        return optim.Optimizer(
+            o.name,
+            decays=o.weight_decay > 0,
+            decay=o.decay,
+            momentum=o.momentum,
+            b2=o.b2,
+            clip=o.clip,
+            schedule=o.schedule,
+            steps=self.plan.steps,
+            warmup=o.warmup,
+            milestones=o.milestones,
+            factor=o.factor,
+            averaging=o.ema,
+        )
+
+    @property
+    def programs(self) -> Programs:
+        return programs(self.task, self.optimizer, self.parallel)
+
+    def rank(self, record: dict[str, Any]) -> tuple[float, ...]:
+        """How good a line of metrics.jsonl is on validation."""
+        found = {name.removeprefix('validation_'): record[name] for name in record if name.startswith('validation_')}
+        return self.evaluator.rank(found)
+
+    def strengths(self) -> dict[str, Any]:
+        """How strong each regulariser is: traced, so that one compiled step serves all values."""
+        s = self.settings
+        values = {
+            'learning_rate': s.optim.lr,
+            'weight_decay': s.optim.weight_decay,
+            'dropout': s.model.dropout,
+            **{name: getattr(s.augment, name) for name in ('rotate', 'scale', *COLORS, 'mosaic')},
+            'mixup': s.augment.mixup,
+            **{name: getattr(s.loss, name) for name in ('label_smoothing', *LOSS_WEIGHTS)},
+            'distill_weight': s.distill.weight,
+            'distill_temperature': s.distill.temperature,
+        }
+        return {name: np.float32(value) for name, value in values.items()}
+
+    def context(self, teacher: Teacher | None = None) -> dict[str, Any]:
+        """What steps only read, replicated."""
+        context: dict[str, Any] = {'data': resident.resident(self.source), 'strengths': self.strengths()}
+        if teacher is not None:
+            context['teachers'] = teacher.variables
+        return self.parallel.replicate(context)
+
+    def initial(self) -> state.State:
+        """The state before the first step, replicated."""
+        return self.programs.create(*self.creation())
+
+    def like(self) -> state.State:
+        """The shapes, types and places of such a state; nothing is compiled or computed."""
+        return self.programs.like(*self.creation())
+
+    def creation(self) -> tuple[jax.Array, dict[str, Any], dict[str, Any]]:
+        """What makes a state: key, strengths, constants."""
+        constants = {
+            **resident.pixel_statistics(self.source, self.splits.train),
+            'temperature': np.float32(self.settings.model.temperature),
+        }
+        return rng.key(self.settings.seed, 'init'), self.strengths(), constants
+
+
+def load_data(data) -> tuple[Source, Splits]:
+    """The dataset and its splits; data is `settings.data`."""
+    return _source(data), _splits(data)
+
+
+def _source(data) -> Source:
+    return load_source(
+        data.name,
+        data_dir=data.data_dir,
+        path=data.path,
+        image_size=data.image_size,
+        generated_shape=data.generated_shape,
+        generated_classes=data.generated_classes,
+        generated_examples=data.generated_examples,
+        generated_most=data.generated_most,
+    )
+
+
+# A set is read once, however many ways it is cut.
+load_source = functools.lru_cache(maxsize=2)(sources.load)
+
+
+@functools.lru_cache(maxsize=64)
+def _splits(data) -> Splits:
+    source = _source(data)
+    return make_splits(
+        source.labels,
+        source.official,
+        validation_fraction=data.validation_fraction,
+        test_fraction=data.test_fraction,
+        train_fraction=data.train_fraction,
+        split_seed=data.split_seed,
+        folds=data.folds,
+        fold=data.fold,
+    )
+
+
+def build_task(settings: Settings, source: Source) -> Task:
+    """The task, with its network, that the settings describe.
+
+    Raises:
+      UserError: the task wants objects, or at most one an image, and the dataset has none or more.
+    """
+    s, views = settings, augmentations(settings)
+    values = dataclasses.asdict(s.model)
+    if s.task == 'classify':
+        if source.objects is not None:
+            raise UserError(f'{source.name} has objects, not one label an image; set task to localize or detect')
+        return Classify(
+            model=models.build(num_classes=source.num_classes, **values),
+            shape=source.shape,
+            num_classes=source.num_classes,
+            loss=s.loss.name,
+            views=views,
+            mixup=s.augment.mixup > 0,
+            partners=s.augment.partners,
+            smoothing=s.loss.label_smoothing > 0,
+            dropout=s.model.dropout > 0,
+        )
+    if source.objects is None:
+        raise UserError(f'task is {s.task}, but {source.name} has no objects; set data.name to a set that has boxes')
+    encoder = models.build(num_classes=0, **values)
+    common = {
+        'shape': source.shape,
+        'num_classes': source.num_classes,
+        'views': views,
+        'dropout': s.model.dropout > 0,
+        'box': s.loss.box,
+    }
+    network = {
+        'levels': s.model.levels,
+        'features': scaled(s.model.features, s.model.width),
+        'norm': s.model.norm,
+        'dtype': np.dtype(s.model.dtype),
+    }
+    if s.task == 'localize':
+        counted = source.objects.valid & ~source.objects.ignored
+        if counted.sum(axis=1).max() > 1:
+            raise UserError(f'task is localize, but {source.name} has images with several objects; set task to detect')
+        return Localize(model=Localizer(encoder, source.num_classes, **network), **common)
+    return Detect(
+        model=Detector(encoder, source.num_classes, convs=s.model.head_convs, **network),
+        mosaic=s.augment.mosaic > 0,
+        mixup=s.augment.mixup > 0,
+        classification=s.loss.classification,
+        **common,
+        **dataclasses.asdict(s.detect),
+    )
+
+
+def augmentations(settings: Settings) -> Views:
+    a = settings.augment
+    return Views(a.mirror, a.crop, a.rotate > 0, a.scale > 0, tuple(name for name in COLORS if getattr(a, name) > 0))
+
+
+def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None) -> Run:
+    """Builds what the settings describe; nothing is computed yet.
+
+    Args:
+      settings: checked settings.
+      teacher: whom the student imitates, or None.
+      devices: to compute on, whatever the batch size, e.g. for evaluation; None for those that the settings ask for.
+
+    Raises:
+      UserError: the dataset is not to be had, or the batch does not fit the split, the devices or the model.
+    """
+    source, splits = load_data(settings.data)
+    s, train_size = settings, len(splits.train)
+    batch_size = train_size if s.data.full_batch else s.data.batch_size
+    if batch_size > train_size:
+        raise UserError(
+            f'data.batch_size is {batch_size}, but the train split has only {train_size} examples; '
+            'lower it or set data.full_batch'
+        )
+    task = build_task(s, source)
+    try:
+        jax.eval_shape(task.init, jax.random.key(0))
+    except ValueError as error:
+        raise UserError(f'model {s.model.name} cannot take images of {source.shape}: {error}') from error
+    if teacher is not None:
+        _check_outputs(task, teacher, source.shape)
+        task = Distill(task, teacher.tasks)
+    steps = max(1, round(s.train.epochs * train_size / batch_size))
+    # Once an epoch, but no more than a hundred times: an epoch of full-batch descent is a single step.
+    every = s.train.eval_every or max(-(-train_size // batch_size), -(-steps // 100))
+    plan = loop.Plan(
+        steps=steps,
+        batch_size=batch_size,
+        seed=s.seed,
+        eval_every=every,
+        checkpoint_every=s.train.checkpoint_every or every,
+        steps_per_call=1 if jax.default_backend() == 'cpu' else 25,  # A scan is slow on CPU: see the design.
+    )
+    devices = devices or parallel.pick_devices(s.devices, batch_size)
+    evaluator = EVALUATORS[s.task](source)
+    return Run(settings, source, splits, task, evaluator, plan, parallel.Parallel(s.parallel, devices))
+
+
+def _check_outputs(task: Task, teacher: Teacher, shape: tuple[int, ...]) -> None:
+    """Makes sure that a student can imitate its teacher, output by output."""
+
+    def shapes(one: Task):
+        variables = jax.eval_shape(one.init, jax.random.key(0))
+        constants = {'mean': np.zeros(shape[-1]), 'std': np.ones(shape[-1]), 'temperature': np.ones(())}
+        images = jax.ShapeDtypeStruct((1, *shape), np.float32)
+        out = jax.eval_shape(lambda v, x: one.forward({**v, 'constants': constants}, x, None)[0], variables, images)
+        return [leaf.shape[1:] for leaf in jax.tree.leaves(out)]
+
+    for member in teacher.tasks:
+        if shapes(member) != shapes(task):
+            raise UserError(
+                f'the teacher puts out arrays of {shapes(member)}, the student of {shapes(task)}: give both the same '
+                'task, and in detection the same model.levels and encoder strides'
+            )
