@@ -2,15 +2,19 @@
 
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jaxvision import experiment, runs, teachers
+import jax
+
+from jaxvision import assembly, experiment, runs, teachers
 from jaxvision.errors import UserError
 from jaxvision.settings import Settings
 from jaxvision.sweeps import runner, trials
 from jaxvision.sweeps.engines import processes
 from jaxvision.sweeps.trials import Trial
+from jaxvision.training import environment
 from jaxvision.training.records import Workdir, flatten
 
 TIMES = ('seconds', 'examples_per_second')
@@ -69,28 +73,35 @@ def run(
 ) -> Reproduction:
     """Does again what a workdir records: a sweep, one trial of it, or a run of launch/train.py.
 
+    What is known to have changed since is told before anything is trained.
+
     Args:
       path: of the finished workdir.
       into: the workdir of the new run; '' for one beside it.
       engine: of a sweep; auto for the one that it was run with.
       options: of each engine, by its name.
-      stream: where the progress goes; stdout if None.
+      stream: where progress and changes are told; stdout if None.
 
     Raises:
       UserError: the record is incomplete, there are results in `into`, or data or teacher are not to be had.
     """
+    stream = stream or sys.stdout
     before = Workdir(path)
     now = Workdir(into or f'{before}-again')
     if (now / 'summary.json').exists() or now.complete or now.path.resolve() == before.path.resolve():
         raise UserError(f'{now} has results already, which a reproduction must not see; name another --workdir')
-    if (before / 'config.json').exists() and 'sweep' in before.read('config.json'):
+    if _is_sweep(before):
         base, sweep = runner.stored(before)
+        print(tell_changes(tuple(known(before))), file=stream, flush=True)
         if engine == 'auto':
             engine = before.read('environment.json').get('engine', 'auto')
         runner.run(base, sweep, str(now), engine, (options or {}).get(engine), stream=stream)
         pairs = list(_trials(before, now))
     else:
         before.read('result.json')
+        if 'reference' in before.read('config.json'):
+            raise UserError(f'{before} is a model of scikit-learn in a cross-validation; reproduce its sweep')
+        print(tell_changes(tuple(known(before))), file=stream, flush=True)
         _again(before, now, stream)
         pairs = [(before.path.name, before, now)]
     done = [(name, one, other) for name, one, other in pairs if one.complete and other.complete]
@@ -113,12 +124,32 @@ def _trials(before: Workdir, now: Workdir) -> Iterator[tuple[str, Workdir, Workd
         yield one.label, one.workdir, other.workdir
 
 
+def _is_sweep(workdir: Workdir) -> bool:
+    return (workdir / 'config.json').exists() and 'sweep' in workdir.read('config.json')
+
+
+def _is_trial(workdir: Workdir) -> bool:
+    return not (workdir / 'predictions.npz').exists()
+
+
+def known(before: Workdir) -> Iterator[str]:
+    """What can be told to have changed before anything is trained: all but the teacher, and the device of a trial."""
+    if _is_sweep(before):
+        base, sweep = runner.stored(before)
+        whose = trials.expand(base, sweep, before.path)[0].settings
+        devices = jax.local_devices()
+    else:
+        whose = runs.settings_of(before)
+        devices = assembly.assemble(whose.alone()).parallel.devices
+    now = environment.describe(devices, *assembly.load_data(whose.data))
+    if not _is_sweep(before) and _is_trial(before):  # Its process will have a core of its own.
+        now = {name: value for name, value in now.items() if name not in environment.machine(devices)}
+    yield from changes(before.read('environment.json'), now)
+
+
 def _again(before: Workdir, now: Workdir, stream) -> None:
-    config = before.read('config.json')
-    if 'reference' in config:
-        raise UserError(f'{before} is a model of scikit-learn in a cross-validation; reproduce its sweep')
     settings = runs.settings_of(before)
-    if (before / 'predictions.npz').exists():
+    if not _is_trial(before):
         experiment.run(settings, str(now), stream=stream)
         return
     # A trial: in a process of its own on one core, as it was.
@@ -134,8 +165,10 @@ def _trial(settings: Settings, path: pathlib.Path, stream) -> Trial:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    """What differs between two environment.json, told."""
+    """What differs between two environment.json, told; `now` may know less."""
     for name, place in SAME.items():
+        if place[0] not in now:
+            continue
         there, here = _at(before, place), _at(now, place)
         if name == 'versions':
             for package in sorted(there.keys() | here.keys()):
@@ -144,7 +177,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
         elif there != here:
             yield f'{name}: was {there}, is {here}'
     there, here = (sorted((one.get('teachers') or {'': one.get('teacher', '')}).values()) for one in (before, now))
-    if there != here:
+    if there != here and now.keys() & {'teacher', 'teachers'}:
         yield f'hash of the teacher: was {", ".join(there)}, is {", ".join(here)}'
 
 
@@ -183,11 +216,16 @@ def _timeless(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in TIMES}
 
 
+def tell_changes(changed: tuple[str, ...]) -> str:
+    """In words: what is not as it was."""
+    if not changed:
+        return 'Versions, code, data and machine are those of the record.'
+    return '\n'.join(['Since the record was made, this has changed:', *(f'  {change}' for change in changed)])
+
+
 def tell(found: Reproduction) -> str:
     """In words: first what changed since, then what came back."""
-    lines = ['Since the record was made, this has changed:', *(f'  {change}' for change in found.changed)]
-    if not found.changed:
-        lines = ['Versions, code, data and machine are those of the record.']
+    lines = [tell_changes(found.changed)]
     total, exact = len(found.compared), sum(one.bits for one in found.compared)
     outside = [one for one in found.compared if one.outside]
     if total and exact == total:

@@ -245,12 +245,15 @@ def test_reproduce_a_trial_whose_record_was_changed(ladder, launch, tmp_path):
     other = launch('sweep.py', f'--reproduce={trial}', f'--workdir={tmp_path}/other')
     assert other.returncode == 1
     lines = other.stdout.strip().splitlines()
-    first = lines.index('Since the record was made, this has changed:')
-    assert lines[first + 1].startswith('  jax was 0.1.2, is 0.')
-    assert lines[first + 2].startswith('  data fingerprint: was other, is ')
-    assert lines[first + 3].startswith('Of 1 run, none came back to the bit.')
-    assert lines[first + 4] == 'Outside of their recorded intervals, by run:'
-    assert 'test accuracy is 0.' in lines[first + 5] and 'was 0.0010 [0.0000, 0.0020]' in lines[first + 5]
+    starts = [i for i, line in enumerate(lines) if line == 'Since the record was made, this has changed:']
+    assert len(starts) == 2 and starts[0] == 0  # Before it is trained, and with what came back.
+    for first in starts:
+        assert lines[first + 1].startswith('  jax was 0.1.2, is 0.')
+        assert lines[first + 2].startswith('  data fingerprint: was other, is ')
+    after = lines[starts[1] + 3 :]
+    assert after[0].startswith('Of 1 run, none came back to the bit.')
+    assert after[1] == 'Outside of their recorded intervals, by run:'
+    assert 'test accuracy is 0.' in after[2] and 'was 0.0010 [0.0000, 0.0020]' in after[2]
 
 
 def test_a_config_without_a_sweep_is_swept_over_seeds(launch, tmp_path):
