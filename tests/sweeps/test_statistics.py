@@ -69,6 +69,15 @@ def test_coverage(n):
     assert 0.93 <= covered <= 0.97
 
 
+@pytest.mark.parametrize('wrong', [2.0, 8.0])
+def test_coverage_of_counted_errors(wrong):
+    """What a sweep has are no normal values but shares of 360 images; the baseline gets four more of them wrong."""
+    draw = np.random.default_rng(0)
+    gains = (draw.poisson(wrong + 4, (2000, 12)) - draw.poisson(wrong, (2000, 12))) / 360
+    low, high = statistics.bootstrap_interval(gains)
+    assert 0.93 <= np.mean((low <= 4 / 360) & (high >= 4 / 360)) <= 0.97
+
+
 def test_coverage_of_the_mean():
     values = np.random.default_rng(3).normal(1.0, 1.0, (2000, 12))
     covered = [low <= 1.0 <= high for low, high in (statistics.mean(row)['ci95'] for row in values)]

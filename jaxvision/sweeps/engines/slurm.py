@@ -54,6 +54,10 @@ def run(
 ) -> Iterator[Trial]:
     """Submits trials as an array of jobs, and waits for them.
 
+    A sweep that is asked to stop cancels its jobs. One that is killed leaves them in the queue, where they still do
+    their trials: two jobs are never at the same trial, and what is done is not done again, so a sweep that goes on may
+    submit its own without asking.
+
     Args:
       some: what to run; those that have a result are left alone.
       root: of the sweep, on a disk that the cluster sees; scripts and logs go to jobs/ there.
