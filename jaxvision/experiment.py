@@ -9,7 +9,7 @@ import jax
 from jaxvision import assembly, runs, teachers
 from jaxvision.errors import UserError
 from jaxvision.settings import Settings
-from jaxvision.training import evaluation
+from jaxvision.training import columns, evaluation
 from jaxvision.training.records import Workdir
 from jaxvision.training.reports import page
 
@@ -125,9 +125,4 @@ def table(result: dict[str, Any]) -> str:
         if row is not None
     ]
     lines = [tuple(cells[0]), *(tuple(row.values()) for row in cells)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    aligned = [
-        '  '.join(cell.ljust(width) if not column else cell.rjust(width) for column, (cell, width) in enumerate(cells))
-        for cells in (list(zip(line, widths, strict=True)) for line in lines)
-    ]
-    return '\n'.join([*aligned, evaluator.note])
+    return '\n'.join([*columns.aligned(lines), evaluator.note])

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxvision import assembly, optim, runs, teachers
 from jaxvision.data import resident
 from jaxvision.settings import Settings
-from jaxvision.training import step
+from jaxvision.training import columns, step
 
 
 def describe(settings: Settings) -> str:
@@ -48,8 +48,7 @@ def layers(run: assembly.Run) -> str:
 
     with nn.intercept_methods(note):
         jax.eval_shape(task.model.apply, variables, images)
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return '\n'.join(f'{n:<{widths[0]}}  {s:<{widths[1]}}  {c:>{widths[2]}}'.rstrip() for n, s, c in rows)
+    return '\n'.join(columns.aligned(rows, left=2))
 
 
 def forward_flops(run: assembly.Run) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxvision.sweeps import statistics
 from jaxvision.sweeps.designs import Sweep
 from jaxvision.sweeps.table import DONE, FAILED, MISSING, Row
+from jaxvision.training import columns
 
 SPLITS = ('train', 'validation', 'test')
 Values = dict[int, float]  # seed, or fold -> value
@@ -226,15 +227,7 @@ def text(summary: Mapping[str, Any]) -> str:
         rows.append(
             (name, str(one['n']), f'{100 * one["mean"]:.2f}{_bracket(one, "")}', _points(one['gap']), *compared)
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        '  '.join(
-            cell.ljust(width) if not column else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    lines.append(note(summary))
+    lines = [*columns.aligned(rows), note(summary)]
     trials = summary['trials']
     if trials[FAILED] or trials[MISSING]:
         lines.append(f'Of the trials {trials[FAILED]} failed and {trials[MISSING]} were not run.')

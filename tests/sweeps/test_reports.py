@@ -2,7 +2,6 @@
 
 import base64
 import dataclasses
-import html.parser
 import json
 import pathlib
 import re
@@ -21,6 +20,8 @@ from jaxvision.sweeps.reports.plots.fit import ceiling
 from jaxvision.sweeps.reports.plots.forest import Estimate, is_cut, limits
 from jaxvision.training.records import Workdir
 
+from ..outline import Outline
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECTIONS = ['Effects', 'Verdicts', 'Over- and underfitting', 'Learning curves', 'Seed by seed', 'The record']
 ENVIRONMENT = {
@@ -32,43 +33,6 @@ ENVIRONMENT = {
     | {'splits': {'train': 100, 'validation': 50, 'test': 50}, 'problems': []},
 }
 LADDER = {'dropout': {'model.dropout': 0.3}, 'crop': {'augment.crop': 1}, 'mixup & <more>': {'augment.mixup': 1.0}}
-
-
-class Outline(html.parser.HTMLParser):
-    """What a reader finds: headings, images, addresses and text; it fails on tags that do not close in order."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.headings: list[str] = []
-        self.images: list[dict] = []
-        self.addresses: list[str] = []
-        words: list[str] = []
-        self._words = words
-        self.feed(text)
-        assert not self.open
-        self.text = ' '.join(' '.join(words).split())
-        assert not re.search(r'\b(nan|NaN|None|inf)\b', self.text)
-        assert all(image['alt'] for image in self.images)
-        assert not re.search(r'\b(nan|None)\b', ' '.join(image['alt'] for image in self.images))
-        assert all(address.startswith(('data:', '#')) for address in self.addresses)
-
-    def handle_starttag(self, tag, attrs):
-        values = dict(attrs)
-        self.addresses += [str(values[key]) for key in ('src', 'href') if key in values]
-        if tag == 'img':
-            self.images.append(values)
-        elif tag not in ('meta', 'link'):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == 'h2':
-            self.headings.append(data)
-        if 'style' not in self.open:
-            self._words.append(data)
 
 
 def trial(variant: str, seed: int, effect: float, metric: str) -> dict:

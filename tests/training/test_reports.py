@@ -21,6 +21,8 @@ from jaxvision.training.reports import document, page, pieces, plots
 from jaxvision.training.reports.classes import most_confused
 from jaxvision.training.reports.seen import soft_label
 
+from ..outline import Outline
+
 NAMES = ('cat', 'dog', 'cow & <calf>')
 SECTIONS = (
     'Results',
@@ -113,37 +115,6 @@ def store(folder, files: dict) -> None:
             (folder / name).write_text(''.join(json.dumps(line) + '\n' for line in value))
         else:
             (folder / name).write_text(json.dumps(value))
-
-
-class Outline(html.parser.HTMLParser):
-    """What a reader finds: headings, images, links and text; it fails on tags that do not close in order."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.headings: list[str] = []
-        self.images: list[dict] = []
-        self.addresses: list[str] = []
-        self.text = ''
-        self.feed(text)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        values = dict(attrs)
-        self.addresses += [str(values[key]) for key in ('src', 'href') if key in values]
-        if tag == 'img':
-            self.images.append(values)
-        if tag not in ('img', 'meta', 'link'):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == 'h2':
-            self.headings.append(data)
-        if 'style' not in self.open:
-            self.text += data + ' '
 
 
 def drawn(path) -> Outline:
