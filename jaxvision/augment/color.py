@@ -43,13 +43,54 @@ def color_jitter(
         (contrast, factor, dm_pix.adjust_contrast),
     ]
     if image.shape[-1] == 3:
-        adjustments += [(saturation, factor, dm_pix.adjust_saturation), (hue, additive, dm_pix.adjust_hue)]
+        adjustments += [(saturation, factor, adjust_saturation), (hue, additive, adjust_hue)]
     # Keys of all four, so that what one draws does not depend on which of the others are on.
     for subkey, (strength, draw, adjust) in zip(jax.random.split(key, 4), adjustments, strict=False):
         if not isinstance(strength, (int, float)) or strength != 0:
-            # Held fast before each: hue asks which channel is the largest, and were it fused with what comes before, a
-            # channel and the largest of the three might be rounded in different ways. Clipped after each: HSV is of
-            # [0, 1] only.
-            image = jax.lax.optimization_barrier(image)
+            # Clipped after each: HSV is of [0, 1] only.
             image = jnp.clip(adjust(image, draw(subkey, strength).astype(image.dtype)), 0.0, 1.0)
     return image
+
+
+def adjust_saturation(image: jax.Array, factor: ArrayLike) -> jax.Array:
+    """The saturation (of HSV) times a factor, at most 1: hue and value stay.
+
+    Args:
+      image: float [height, width, RGB] in [0, 1].
+      factor: at least 0.
+
+    Returns:
+      float [height, width, RGB] in [0, 1].
+    """
+    value = image.max(axis=-1, keepdims=True)
+    chroma = value - image.min(axis=-1, keepdims=True)
+    most = value / jnp.where(chroma > 0, chroma, 1)  # Where the saturation becomes 1.
+    return value - (value - image) * jnp.minimum(factor, most)
+
+
+def adjust_hue(image: jax.Array, turn: ArrayLike) -> jax.Array:
+    """The hue (of HSV) turned by a share of the full circle: saturation and value stay.
+
+    No channel is ever asked whether it *is* the largest of the three: fused with what comes before, the two may be
+    rounded in different ways, and a pixel would get a wrong hue. Where two are nearly equal, both cases agree here.
+
+    Args:
+      image: float [height, width, RGB] in [0, 1].
+      turn: 1 for the full circle.
+
+    Returns:
+      float [height, width, RGB] in [0, 1].
+    """
+    import dm_pix
+
+    red, green, blue = jnp.moveaxis(image, -1, 0)
+    value = image.max(axis=-1)
+    chroma = value - image.min(axis=-1)
+    size = jnp.where(chroma > 0, chroma, 1)
+    sixths = jnp.where(
+        (red >= green) & (red >= blue),
+        (green - blue) / size,
+        jnp.where(green >= blue, 2 + (blue - red) / size, 4 + (red - green) / size),
+    )
+    saturation = chroma / jnp.where(value > 0, value, 1)
+    return jnp.asarray(dm_pix.hsv_to_rgb(jnp.stack([sixths / 6 + turn, saturation, value], axis=-1)))
