@@ -1,5 +1,6 @@
 """Eight fake CPU devices, and a cache of the tests' own, for every test and what it starts."""
 
+import importlib.metadata
 import os
 import pathlib
 import subprocess
@@ -7,7 +8,9 @@ import sys
 
 import pytest
 
-QUICK_TO_COMPILE = ('--xla_backend_optimization_level=0', '--xla_llvm_disable_expensive_passes=true')
+QUICK_TO_COMPILE = ['--xla_backend_optimization_level=0', '--xla_llvm_disable_expensive_passes=true']
+if tuple(map(int, importlib.metadata.version('jaxlib').split('.')[:2])) < (0, 11):  # Later, it is no flag.
+    QUICK_TO_COMPILE.append('--xla_cpu_use_fusion_emitters=false')
 os.environ['XLA_FLAGS'] = ' '.join(('--xla_force_host_platform_device_count=8', *QUICK_TO_COMPILE))
 os.environ['JAX_PLATFORMS'] = 'cpu'
 

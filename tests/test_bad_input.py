@@ -1,7 +1,9 @@
 """A user's mistake costs one clear line and a non-zero exit, never a stack of frames."""
 
+import io
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxvision import assembly
+from jaxvision import assembly, experiment
 from jaxvision.errors import UserError
 from jaxvision.settings import defaults, resolve
 
@@ -164,19 +166,32 @@ def test_bad_config_files(text, words, launch, tmp_path):
 
 
 def test_teachers_that_do_not_fit(launch, tmp_path):
+    small = {'data.name': 'generated', 'data.generated_examples': 120, 'data.batch_size': 20, 'model.filters': (4,)}
+    small = {'model.name': 'convnet', **small, 'train.epochs': 0.5, 'devices': 1}
     teacher = tmp_path / 'teacher'
-    assert launch('train.py', *SMALL, f'--workdir={teacher}').returncode == 0
-    student = (*SMALL, '--config.distill.weight=0.5', f'--workdir={tmp_path}/student')
-    given = f'--config.teacher.workdir={teacher}'
-    fails(launch('train.py', *student, given, '--config.data.generated_classes=5'), '10 classes', 'has 5')
-    fails(launch('train.py', *student, given, '--config.data.generated_shape=(9,9,1)'), '(8, 8, 1)', '(9, 9, 1)')
-    fails(launch('train.py', *student, given, '--config.data.split_seed=1'), 'other splits', 'data.split_seed')
-    fails(launch('train.py', *student, given, '--config.teacher.seed=1'), 'teacher.seed', 'nothing reads')
+
+    def run(path: str, **values) -> None:
+        config = defaults()
+        config.update_from_flattened_dict({**small, **{name.replace('__', '.'): values[name] for name in values}})
+        experiment.run(resolve(config), str(tmp_path / path), stream=io.StringIO())
+
+    def refused(*words: str, given: pathlib.Path = teacher, **values) -> None:
+        with pytest.raises(UserError) as raised:
+            run('student', distill__weight=0.5, teacher__workdir=str(given), **values)
+        assert '\n' not in str(raised.value)
+        assert all(word in str(raised.value) for word in words), raised.value
+
+    run('teacher')
+    refused('10 classes', 'has 5', data__generated_classes=5)
+    refused('(8, 8, 1)', '(9, 9, 1)', data__generated_shape=(9, 9, 1))
+    refused('other splits', 'data.split_seed', data__split_seed=1)
+    unread = ('--config.distill.weight=0.5', f'--config.teacher.workdir={teacher}', '--config.teacher.seed=1')
+    fails(launch('train.py', *SMALL, *unread, f'--workdir={tmp_path}/student'), 'teacher.seed', 'nothing reads')
     (teacher / 'result.json').unlink()
-    fails(launch('train.py', *student, given), 'unfinished', str(teacher))
+    refused('unfinished', str(teacher))
     fails(launch('evaluate.py', f'--workdir={teacher}'), 'not a finished run')
     (tmp_path / 'empty').mkdir()
-    fails(launch('train.py', *student, f'--config.teacher.workdir={tmp_path}/empty'), 'holds no run')
+    refused('holds no run', given=tmp_path / 'empty')
 
 
 def test_workdir_of_another_config(launch, tmp_path):
