@@ -131,7 +131,8 @@ class Run:
 
 def load_data(data) -> tuple[Source, Splits]:
     """The dataset and its splits; data is `settings.data`."""
-    return _source(data), _splits(data)
+    source = _source(data)
+    return source, _splits(source.fingerprint, data)
 
 
 def _source(data) -> Source:
@@ -152,7 +153,8 @@ load_source = functools.lru_cache(maxsize=2)(sources.load)
 
 
 @functools.lru_cache(maxsize=64)
-def _splits(data) -> Splits:
+def _splits(fingerprint: str, data) -> Splits:
+    del fingerprint  # Where the content is another, it is cut anew.
     source = _source(data)
     return make_splits(
         source.labels,

@@ -15,9 +15,9 @@ import jax
 import numpy as np
 
 from jaxvision import assembly, runs
+from jaxvision.assembly import Run, Teacher
 from jaxvision.data import sources
 from jaxvision.errors import UserError
-from jaxvision.runs import Run, Teacher
 from jaxvision.settings import Settings
 from jaxvision.tasks.task import Variables
 from jaxvision.training import environment

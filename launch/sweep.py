@@ -41,15 +41,20 @@ def main() -> None:
 
     trials.check_overrides(resolved, sweep, overridden)
     workdir = WORKDIR.value or f'runs/{name}-sweep'
-    summary = runner.run(resolved, sweep, workdir, ENGINE.value, options().get(ENGINE.value))
+    summary = runner.run(resolved, sweep, workdir, ENGINE.value, options())
     print(f'\n{findings.text(summary)}\nRecorded in {workdir}; open {workdir}/report.html')
     if summary['trials']['failed']:
         sys.exit(1)
 
 
 def options():
-    """What the flags say of each engine."""
-    return {'processes': {'count': PROCESSES.value}, 'slurm': {'wanted': SLURM.value.to_dict()}}
+    """What the flags say of each engine; one of which nothing is said is left out."""
+    said = {}
+    if PROCESSES.value:
+        said['processes'] = {'count': PROCESSES.value}
+    if config_flags.get_override_values(flags.FLAGS['slurm']):
+        said['slurm'] = {'wanted': SLURM.value.to_dict()}
+    return said
 
 
 def reproduce() -> None:

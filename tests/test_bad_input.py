@@ -166,8 +166,10 @@ def test_bad_config_files(text, words, launch, tmp_path):
 
 
 def test_teachers_that_do_not_fit(launch, tmp_path):
-    small = {'data.name': 'generated', 'data.generated_examples': 120, 'data.batch_size': 20, 'model.filters': (4,)}
-    small = {'model.name': 'convnet', **small, 'train.epochs': 0.5, 'devices': 1}
+    small = {
+        **{'data.name': 'generated', 'data.generated_examples': 120, 'data.batch_size': 20},
+        **{'model.filters': (4,), 'train.epochs': 0.5, 'devices': 1},
+    }
     teacher = tmp_path / 'teacher'
 
     def run(path: str, **values) -> None:

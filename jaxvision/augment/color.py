@@ -65,14 +65,14 @@ def adjust_saturation(image: jax.Array, factor: ArrayLike) -> jax.Array:
     value = image.max(axis=-1, keepdims=True)
     chroma = value - image.min(axis=-1, keepdims=True)
     most = value / jnp.where(chroma > 0, chroma, 1)  # Where the saturation becomes 1.
-    return value - (value - image) * jnp.minimum(factor, most)
+    return jnp.maximum(value - (value - image) * jnp.minimum(factor, most), 0)
 
 
 def adjust_hue(image: jax.Array, turn: ArrayLike) -> jax.Array:
     """The hue (of HSV) turned by a share of the full circle: saturation and value stay.
 
-    No channel is ever asked whether it *is* the largest of the three: fused with what comes before, the two may be
-    rounded in different ways, and a pixel would get a wrong hue. Where two are nearly equal, both cases agree here.
+    Channels are compared with each other, never with the largest of them: fused with what comes before, that may be
+    rounded in another way, equal none, and give a wrong hue. Where two are nearly equal, both cases agree here.
 
     Args:
       image: float [height, width, RGB] in [0, 1].

@@ -49,7 +49,7 @@ def engines(base: Settings, sweep: Sweep, *, repeats: int = 3) -> dict[str, Any]
 def _timed(base: Settings, sweep: Sweep, engine: str, options: Mapping[str, Any]) -> float:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        summary = runner.run(base, sweep, folder, engine, options, stream=io.StringIO())
+        summary = runner.run(base, sweep, folder, engine, {engine: options}, stream=io.StringIO())
         seconds = time.perf_counter() - started
     if summary['trials']['failed']:
         raise RuntimeError(f'{summary["trials"]["failed"]} trials failed')

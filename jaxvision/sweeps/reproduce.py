@@ -69,7 +69,7 @@ class Reproduction:
 
 
 def run(
-    path: str, into: str, engine: str = 'auto', options: Mapping[str, Any] | None = None, *, stream=None
+    path: str, into: str, engine: str = 'auto', options: Mapping[str, Mapping[str, Any]] | None = None, *, stream=None
 ) -> Reproduction:
     """Does again what a workdir records: a sweep, one trial of it, or a run of launch/train.py.
 
@@ -79,7 +79,7 @@ def run(
       path: of the finished workdir.
       into: the workdir of the new run; '' for one beside it.
       engine: of a sweep; auto for the one that it was run with.
-      options: of each engine, by its name.
+      options: by engine, see `runner.run`.
       stream: where progress and changes are told; stdout if None.
 
     Raises:
@@ -92,16 +92,16 @@ def run(
         raise UserError(f'{now} has results already, which a reproduction must not see; name another --workdir')
     if _is_sweep(before):
         base, sweep = runner.stored(before)
-        print(tell_changes(tuple(known(before))), file=stream, flush=True)
+        print(_told_first(before), file=stream, flush=True)
         if engine == 'auto':
             engine = before.read('environment.json').get('engine', 'auto')
-        runner.run(base, sweep, str(now), engine, (options or {}).get(engine), stream=stream)
+        runner.run(base, sweep, str(now), engine, options, stream=stream)
         pairs = list(_trials(before, now))
     else:
         before.read('result.json')
         if 'reference' in before.read('config.json'):
             raise UserError(f'{before} is a model of scikit-learn in a cross-validation; reproduce its sweep')
-        print(tell_changes(tuple(known(before))), file=stream, flush=True)
+        print(_told_first(before), file=stream, flush=True)
         _again(before, now, stream)
         pairs = [(before.path.name, before, now)]
     done = [(name, one, other) for name, one, other in pairs if one.complete and other.complete]
@@ -133,18 +133,24 @@ def _is_trial(workdir: Workdir) -> bool:
 
 
 def known(before: Workdir) -> Iterator[str]:
-    """What can be told to have changed before anything is trained: all but the teacher, and the device of a trial."""
+    """What can be told to have changed before anything is trained: all but the teacher, and the machine of a trial."""
     if _is_sweep(before):
         base, sweep = runner.stored(before)
         whose = trials.expand(base, sweep, before.path)[0].settings
-        devices = jax.local_devices()
+        now = environment.describe(jax.local_devices(), *assembly.load_data(whose.data))
+    elif _is_trial(before):  # Its devices are those of a process of its own, and are left to it.
+        now = environment.software(*assembly.load_data(runs.settings_of(before).data))
     else:
-        whose = runs.settings_of(before)
-        devices = assembly.assemble(whose.alone()).parallel.devices
-    now = environment.describe(devices, *assembly.load_data(whose.data))
-    if not _is_sweep(before) and _is_trial(before):  # Its process will have a core of its own.
-        now = {name: value for name, value in now.items() if name not in environment.machine(devices)}
+        run = assembly.assemble(runs.settings_of(before).alone())
+        now = environment.describe(run.parallel.devices, run.source, run.splits)
     yield from changes(before.read('environment.json'), now)
+
+
+def _told_first(before: Workdir) -> str:
+    found = tuple(known(before))
+    if not found and not _is_sweep(before) and _is_trial(before):
+        return 'Versions, code and data are those of the record; the machine is told with what comes back.'
+    return tell_changes(found)
 
 
 def _again(before: Workdir, now: Workdir, stream) -> None:

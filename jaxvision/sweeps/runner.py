@@ -37,7 +37,7 @@ def run(
     sweep: Sweep,
     path: str,
     engine: str = 'auto',
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
     *,
     stream=None,
 ) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def run(
       sweep: what to compare.
       path: of the sweep's workdir. The same sweep goes on where it stopped; failed trials are tried again.
       engine: where the trials run: a key of `ENGINES`, or auto for what suits the backend.
-      options: of the engine: 'count' of processes, 'wanted' of slurm.
+      options: by engine: {'processes': {'count'}, 'slurm': {'wanted'}}; those of another engine are a mistake.
       stream: where the progress goes; stdout if None.
 
     Returns:
@@ -60,19 +60,22 @@ def run(
     """
     workdir = Workdir(path)
     engine = suited.name() if engine == 'auto' else engine
+    for other in (options or {}).keys() - {engine}:
+        raise UserError(f'there are options of the engine {other}, but the trials run by {engine}')
+    chosen = (options or {}).get(engine, {})
     everything = trials.check(trials.expand(base, sweep, workdir.path))
     record = {'settings': dataclasses.asdict(base), 'sweep': dataclasses.asdict(sweep)}
     seeds = record['sweep'].pop('seeds')  # More seeds later are welcome.
     workdir.check(record)
     if engine in CHECKS:
-        CHECKS[engine](everything, **(options or {}))
+        CHECKS[engine](everything, **chosen)
     with workdir.alone():
         workdir.claim(record)
         taught, hashes = _teachers(everything, stream)
         _record_environment(workdir, everything, {'teachers': hashes, 'seeds': seeds, 'engine': engine})
         waiting = len(trials.waiting(taught))
         with Signals() as signals, contextlib.closing(Progress(len(taught), waiting, stream)) as progress:
-            start = functools.partial(ENGINES[engine], **(options or {}))
+            start = functools.partial(ENGINES[engine], **chosen)
             try:
                 for ended in start(taught, workdir.path, lambda: signals.received is not None) if waiting else ():
                     progress.ended(ended)

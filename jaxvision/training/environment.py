@@ -88,10 +88,13 @@ def describe(devices, source, splits) -> dict[str, Any]:
       source: a data.sources.Source.
       splits: a data.splits.Splits.
     """
+    return {**machine(devices), 'process_count': jax.process_count(), **software(source, splits)}
+
+
+def software(source, splits) -> dict[str, Any]:
+    """The part of `describe` that asks for no device: versions, code and data."""
     return {
         'versions': versions(),
-        **machine(devices),
-        'process_count': jax.process_count(),
         'git': commit(),
         'code': code(),
         'dataset': {

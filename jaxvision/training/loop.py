@@ -47,6 +47,10 @@ class Plan:
         following = [every * (step // every + 1) for every in (self.eval_every, self.checkpoint_every)]
         return min(self.steps, *following)
 
+    def in_one_call(self, step: int) -> int:
+        """How many steps the call after `step` runs: one, where more would run past the next event."""
+        return self.steps_per_call if step + self.steps_per_call <= self.next_event(step) else 1
+
 
 class _Tally:
     """Sums of the metrics since the last record; part of a checkpoint, so that records survive a restart bit by bit."""
@@ -126,7 +130,7 @@ def run(
 
     def feed(at: int) -> tuple[int, np.ndarray]:
         """How many steps the next call runs, and their ids."""
-        count = plan.steps_per_call if at + plan.steps_per_call <= plan.next_event(at) else 1
+        count = plan.in_one_call(at)
         batches = [order.batch_ids(ids, plan.seed, at + later, plan.batch_size) for later in range(count)]
         return count, parallel.cut(np.stack(batches), axis=1) if count > 1 else parallel.cut(batches[0])
 

@@ -2,6 +2,7 @@
 
 import colorsys
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import pytest
 from scipy import stats
 
 from jaxvision import augment
+from jaxvision.augment import color
 
 KEYS = 2000
 STRENGTHS = ('brightness', 'contrast', 'saturation', 'hue')
@@ -78,8 +80,22 @@ def test_hue_turns_that_of_hsv(seed):
     assert 0 < np.abs(turns).max() <= 0.1 + 1e-4 and np.ptp(turns) < 1e-3
 
 
+@pytest.mark.parametrize(('factor', 'turn'), [(0.0, 0.0), (1.0, 0.5), (1.5, -0.5), (10.0, 0.2), (0.5, 0.9)])
+def test_the_adjustments_are_those_of_the_standard_library(factor, turn):
+    """Greys, black and white, the colours where two channels tie, and others."""
+    corners = np.array(list(itertools.product((0.0, 0.5, 1.0), repeat=3)))
+    pixels = np.concatenate([corners, image(3, 0.0, 1.0).reshape(-1, 3)]).astype(np.float32)[None]
+    duller, turned = [], []
+    for h, s, v in hsv(pixels):
+        duller.append(colorsys.hsv_to_rgb(h, min(s * factor, 1), v))
+        turned.append(colorsys.hsv_to_rgb((h + turn) % 1, s, v))
+    np.testing.assert_allclose(color.adjust_saturation(pixels, factor)[0], duller, atol=2e-6)
+    np.testing.assert_allclose(color.adjust_hue(pixels, turn)[0], turned, atol=2e-6)
+    assert np.asarray(color.adjust_saturation(pixels, factor)).min() >= 0
+
+
 def test_grey_has_no_saturation_and_no_hue():
-    pixels = image(1)
+    pixels = np.repeat(image(1), 3, axis=-1)
     got = augment.color_jitter(jax.random.key(0), pixels, saturation=0.9, hue=0.5)
     np.testing.assert_array_equal(got, pixels)
 
@@ -126,7 +142,7 @@ def test_strengths_are_traced():
 
 
 def test_together_they_are_one_after_the_other():
-    """In one program as in four: hue asks which channel is the largest, and rounding must not answer."""
+    """In one program as in four: where the largest channel is asked for, rounding must not answer."""
     draw = np.random.default_rng(0)
     pixels = np.repeat(draw.uniform(0, 1, (24, 32, 32, 1)), 3, axis=-1) + draw.uniform(0, 0.1, (24, 32, 32, 3))
     pixels = np.clip(pixels, 0, 1).astype(np.float32)

@@ -91,7 +91,7 @@ def test_stacked_trials_equal_separate_ones(kind, tmp_path):
 def run(engine: str, path, base, sweep, **options) -> tuple[dict, str]:
     """summary.json, and what was told meanwhile."""
     told = io.StringIO()
-    summary = runner.run(base, sweep, str(path), engine, options, stream=told)
+    summary = runner.run(base, sweep, str(path), engine, {engine: options}, stream=told)
     return summary, told.getvalue()
 
 
@@ -121,6 +121,15 @@ def test_a_failing_trial_ends_no_other(engine, children, tmp_path):
     again, _ = run(engine, tmp_path, tiny(), sweep, **options)
     assert again['trials'] == summary['trials']
     assert (tmp_path / 'trials/plain/seed-0/result.json').stat().st_mtime_ns == before
+
+
+def test_options_are_those_of_the_engine_that_runs(children, tmp_path):
+    """Found when the speed-up was measured: the number of processes was not heard unless the engine was named, too."""
+    sweep = designs.seeds({'plain': {}}, seeds=3)
+    runner.run(tiny(), sweep, str(tmp_path), 'auto', {'processes': {'count': 1}}, stream=io.StringIO())
+    assert [path.name for path in tmp_path.glob('worker-*.log')] == ['worker-0.log']
+    with pytest.raises(UserError, match='options of the engine slurm, but the trials run by processes'):
+        runner.run(tiny(), sweep, str(tmp_path), 'processes', {'slurm': {'wanted': {}}}, stream=io.StringIO())
 
 
 def test_a_worker_that_dies_costs_its_trial(children, monkeypatch, tmp_path):

@@ -213,7 +213,10 @@ def test_more_seeds_later(ladder, config, launch, tmp_path):
 def test_reproduce_a_sweep(ladder, launch, tmp_path):
     again = launch('sweep.py', f'--reproduce={ladder[0]}', f'--workdir={tmp_path}/again')
     assert again.returncode == 0, again.stderr
-    assert 'Versions, code, data and machine are those of the record.' in again.stdout
+    same = 'Versions, code, data and machine are those of the record.'
+    assert (
+        again.stdout.startswith(same) and again.stdout.count(same) == 2
+    )  # Before anything is trained, and at the end.
     assert 'Every bit came back of all 12 runs' in again.stdout
     assert timeless(tmp_path / 'again') == timeless(ladder[0])
 

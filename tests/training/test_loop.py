@@ -18,6 +18,12 @@ def test_next_event(step, expected):
     assert plan.next_event(step) == expected
 
 
+@pytest.mark.parametrize(('step', 'expected'), [(0, 3), (3, 1), (4, 3), (7, 1), (8, 1), (20, 3), (21, 1)])
+def test_a_call_runs_past_no_event(step, expected):
+    plan = loop.Plan(steps=23, batch_size=1, seed=0, eval_every=10, checkpoint_every=4, steps_per_call=3)
+    assert plan.in_one_call(step) == expected
+
+
 def test_progress_is_one_plain_line_an_evaluation_where_nobody_watches():
     stream = io.StringIO()
     told = progress.Progress('student', 100, 0, stream)

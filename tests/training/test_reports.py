@@ -1,7 +1,7 @@
 """The report: every section from a full record, a line in place of each that has none, figures with the numbers."""
 
 import base64
-import html.parser
+import html
 import io
 import json
 import re

@@ -63,7 +63,8 @@ def _guarded(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
         with contextlib.ExitStack() as locks:
             for trial in missing:
                 locks.enter_context(trial.workdir.alone(waiting=f'waiting for another process that is at {trial.path}'))
-            return _train(some, stop)
+            # Another process may have done it all while this one waited.
+            return not trials.waiting(some) or _train(some, stop)
     except Exception as error:  # Whatever it is, the other stacks go on.
         if len(some) == 1:
             trials.fail(some[0], error)
@@ -140,8 +141,7 @@ def _train(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
     done, seconds, pending = 0, 0.0, []
     started = time.perf_counter()
     while done < plan.steps:
-        following = plan.next_event(done)
-        count = plan.steps_per_call if done + plan.steps_per_call <= following else 1
+        count = plan.in_one_call(done)
         ids = np.stack(
             [
                 [order.batch_ids(m.run.splits.train, m.run.plan.seed, done + later, plan.batch_size) for m in members]
