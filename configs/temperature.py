@@ -1,4 +1,20 @@
-"""How soft a teacher should speak, and how much it should count: distillation's temperature and weight."""
+"""How soft a teacher should speak, and how much it should count: distillation's temperature and weight.
+
+Evidence: 12 seeds a cell, test accuracy; the student alone reaches 92.90 % (95 % interval 92.25 to 93.55), and every
+cell is better, p <= 0.01 after Holm. Gains in points, paired by seed; the longest interval is 1.8 long:
+
+    temperature     1      2      4      8
+    weight 0.5  +2.48  +3.37  +4.09  +4.18
+    weight 0.9  +3.09  +3.88  +4.02  +4.11
+    weight 1.0  +3.44  +3.67  +3.95  +4.27
+
+So a soft teacher helps more than a hard one, and from 4 on neither temperature nor weight matters much. The best on
+validation is 8 at weight 1: 97.17 % (96.62 to 97.71), +4.27 [+3.36, +5.04]. The teacher is one and the same, so its
+variance is in no interval. Eight minutes on two cores, teacher included, jax 0.10.2; results/temperature.json is the
+summary that this command wrote:
+
+    python launch/sweep.py --config=configs/temperature.py
+"""
 
 from jaxvision import settings
 from jaxvision.sweeps import designs
