@@ -129,7 +129,7 @@ def _is_sweep(workdir: Workdir) -> bool:
 
 
 def _is_trial(workdir: Workdir) -> bool:
-    return not (workdir / 'predictions.npz').exists()
+    return workdir.complete and not (workdir / 'predictions.npz').exists()
 
 
 def known(before: Workdir) -> Iterator[str]:
@@ -148,7 +148,7 @@ def known(before: Workdir) -> Iterator[str]:
 
 def _told_first(before: Workdir) -> str:
     found = tuple(known(before))
-    if not found and not _is_sweep(before) and _is_trial(before):
+    if not found and _is_trial(before):
         return 'Versions, code and data are those of the record; the machine is told with what comes back.'
     return tell_changes(found)
 

@@ -56,14 +56,11 @@ def run(some: Sequence[Trial], root: Any, stop: Callable[[], bool], most: int = 
 
 def _guarded(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
     """`_train`, in halves where the whole fails: for want of memory, or since one trial cannot even begin."""
-    missing = trials.waiting(some)
-    if not missing:
-        return True
     try:
         with contextlib.ExitStack() as locks:
-            for trial in missing:
+            for trial in trials.waiting(some):
                 locks.enter_context(trial.workdir.alone(waiting=f'waiting for another process that is at {trial.path}'))
-            # Another process may have done it all while this one waited.
+            # Nothing is left of a half that is done, or where another process did it while this one waited.
             return not trials.waiting(some) or _train(some, stop)
     except Exception as error:  # Whatever it is, the other stacks go on.
         if len(some) == 1:
