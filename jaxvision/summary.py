@@ -86,6 +86,13 @@ def plan(run: assembly.Run) -> str:
 
 def memory(run: assembly.Run) -> int:
     """Bytes on one device: what lies there, and what XLA's compiler plans for one step's temporaries."""
+    analysis = lowered_step(run).compile().memory_analysis()
+    assert analysis is not None
+    return analysis.argument_size_in_bytes + analysis.temp_size_in_bytes
+
+
+def lowered_step(run: assembly.Run):
+    """One device's share of a training step, traced for arguments that are only described; nothing is compiled."""
     body = step.train_step(run.task, run.optimizer)
     state = jax.tree.map(_like, run.like())
     context = {
@@ -94,10 +101,7 @@ def memory(run: assembly.Run) -> int:
     }
     ids = jax.ShapeDtypeStruct((run.plan.batch_size // len(run.parallel.devices),), jnp.int32)
     key = jax.eval_shape(lambda: jax.random.key(0))
-    compiled = jax.jit(lambda *args: body(*args, axis_name=None), donate_argnums=0).lower(state, context, ids, key)
-    analysis = compiled.compile().memory_analysis()
-    assert analysis is not None
-    return analysis.argument_size_in_bytes + analysis.temp_size_in_bytes
+    return jax.jit(lambda *args: body(*args, axis_name=None), donate_argnums=0).lower(state, context, ids, key)
 
 
 def _like(array) -> jax.ShapeDtypeStruct:

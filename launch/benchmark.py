@@ -1,26 +1,35 @@
-"""Measures our own code: python launch/benchmark.py --config=configs/classify.py [--of=loop|engines|overhead]"""
+"""Measures our code, and others' beside it: python launch/benchmark.py --of=frameworks --pytorch=VENV/bin/python"""
 
 import dataclasses
+import pathlib
 
 from absl import flags
 
 import command
+from jaxvision.errors import UserError
 
 OF = flags.DEFINE_enum(
     'of',
     'loop',
-    ['loop', 'engines', 'overhead'],
-    "loop: training against the bare step. engines: the config's sweep by each engine. overhead: what a trial of the "
-    'sweep costs beyond its own work.',
+    ['loop', 'engines', 'overhead', 'frameworks'],
+    "loop: the config's training against its bare step. engines: its sweep by each engine. overhead: what a trial of "
+    'the sweep costs beyond its own work. frameworks: six models, ours against PyTorch.',
 )
 STEPS = flags.DEFINE_integer('steps', 150, 'Of the loop: a round.', lower_bound=1)
 REPEATS = flags.DEFINE_integer('repeats', 5, 'Rounds on each side.', lower_bound=1)
 SEEDS = flags.DEFINE_integer('seeds', 2, 'Of the sweep.', lower_bound=1)
+PYTORCH = flags.DEFINE_string('pytorch', '', 'Of the frameworks: a Python interpreter that has torch.')
+MODELS = flags.DEFINE_list('models', [], 'Of the frameworks: which; all if empty.')
+SECONDS = flags.DEFINE_float('seconds', 4.0, 'Of the frameworks: a round of ours.', lower_bound=0.0)
+OUTPUT = flags.DEFINE_string('output', 'benchmarks.json', 'Of the frameworks: where rows are kept.')
 
 command.define_config()
 
 
 def main() -> None:
+    if OF.value == 'frameworks':
+        _frameworks()
+        return
     name, resolved, _ = command.experiment_settings(all_read=OF.value == 'loop')
     sweep = None if OF.value == 'loop' else command.sweep(name, resolved.distills)
     command.set_up()
@@ -33,9 +42,9 @@ def main() -> None:
 
 
 def _loop(resolved) -> str:
-    from jaxvision import benchmark
+    from jaxvision.benchmarks import loop
 
-    found = benchmark.loop_overhead(resolved, steps=STEPS.value, repeats=REPEATS.value)
+    found = loop.overhead(resolved, steps=STEPS.value, repeats=REPEATS.value)
     rounds = ', '.join(f'{ratio:.3f}' for ratio in found['rounds'])
     return (
         f'bare step {found["bare_ms"]:.2f} ms, in the loop {found["loop_ms"]:.2f} ms: '
@@ -44,9 +53,9 @@ def _loop(resolved) -> str:
 
 
 def _engines(resolved, sweep) -> str:
-    from jaxvision.sweeps import benchmark
+    from jaxvision.benchmarks import engines
 
-    found = benchmark.engines(resolved, sweep, repeats=REPEATS.value)
+    found = engines.throughput(resolved, sweep, repeats=REPEATS.value)
     lines = [f'{found["trials"]} trials, {REPEATS.value} rounds; trials a second, and how many times one process']
     for side, values in found['rounds'].items():
         rounds = ', '.join(f'{value:.2f}' for value in values)
@@ -55,14 +64,34 @@ def _engines(resolved, sweep) -> str:
 
 
 def _overhead(resolved, sweep) -> str:
-    from jaxvision.sweeps import benchmark
+    from jaxvision.benchmarks import engines
     from jaxvision.training import environment
 
-    found = benchmark.overhead(resolved, sweep, processes=environment.cores())
+    found = engines.overhead(resolved, sweep, processes=environment.cores())
     return (
         f'{found["trials"]} trials in {found["seconds"]:.1f} s on {environment.cores()} processes: '
         f'{found["own"]:.3f} s a trial of its own work, {found["overhead"]:.3f} s beyond it'
     )
+
+
+def _frameworks() -> None:
+    if not PYTORCH.value:
+        raise UserError('--pytorch is missing: the interpreter of an environment that has torch')
+    from jaxvision.benchmarks.cases import MODELS as KNOWN
+
+    chosen = MODELS.value or list(KNOWN)
+    for model in chosen:
+        if model not in KNOWN:
+            raise UserError(f'--models={model} is unknown; there are {", ".join(KNOWN)}')
+    command.set_up()
+    from jaxvision.benchmarks import frameworks, record
+
+    surroundings = frameworks.surroundings(PYTORCH.value)
+    for model in chosen:
+        row = frameworks.compare(model, PYTORCH.value, repeats=REPEATS.value, seconds=SECONDS.value)
+        found = record.update(pathlib.Path(OUTPUT.value), [row], surroundings)
+        print(record.table({'rows': [row]}).splitlines()[-1], flush=True)
+    print(record.table(found))
 
 
 if __name__ == '__main__':

@@ -14,8 +14,9 @@ FLOORS = (
     ('data', 'models', 'optim'),
     ('tasks',),
     ('training',),
-    ('settings', 'assembly', 'runs', 'teachers', 'summary', 'experiment', 'benchmark', 'predictions'),
+    ('settings', 'assembly', 'runs', 'teachers', 'summary', 'experiment', 'predictions'),
     ('sweeps',),
+    ('benchmarks',),
 )
 # What low floors import inside a function, where it is called for; test_losses_are_light looks that it stays there.
 LAZY = {'jaxvision.metrics.average_precision': {'faster_coco_eval'}, 'jaxvision.augment.color': {'dm_pix'}}

@@ -54,11 +54,11 @@ def cores() -> int:
 
 @functools.cache
 def code() -> str:
-    """Hash of the code that trains: every module but those that only draw."""
+    """Hash of the code that trains: every module but those that draw or measure."""
     root = pathlib.Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob('*.py')):
-        if 'reports' not in path.parts:
+        if not {'reports', 'benchmarks'} & set(path.parts):
             digest.update(f'{path.relative_to(root)}\0'.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 

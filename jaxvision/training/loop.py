@@ -219,11 +219,12 @@ class _Clock:
         self._started = 0.0
         self._steady_seconds, self._steady_steps = 0.0, 0
         self._since, self._steps = 0.0, 0
+        self._running = False
         self.compiling = True
 
     def start(self) -> None:
         self._started = self._since = time.perf_counter()
-        self._steps = 0
+        self._steps, self._running = 0, True
 
     def count(self, steps: int) -> None:
         self._steps += steps
@@ -237,12 +238,13 @@ class _Clock:
         now = time.perf_counter()
         self._steady_seconds += now - self._since
         self._steady_steps += self._steps
-        self._since, self._steps = now, 0
+        self._steps, self._running = 0, False
         return now - self._started
 
     def seconds_a_step(self) -> float:
         steps = self._steady_steps + self._steps
-        return (self._steady_seconds + time.perf_counter() - self._since) / steps if steps else 0.0
+        lately = time.perf_counter() - self._since if self._running else 0.0
+        return (self._steady_seconds + lately) / steps if steps else 0.0
 
     def rate(self) -> float:
         """Examples a second since the run started, 0 before there is anything to tell."""

@@ -2,11 +2,12 @@
 
 import dataclasses
 import io
+import time
 
 import pytest
 
 from jaxvision import assembly, runs, settings
-from jaxvision.training import loop, progress
+from jaxvision.training import evaluation, loop, progress
 from jaxvision.training.records import Workdir
 
 
@@ -79,3 +80,23 @@ def test_many_steps_in_one_call_tell_the_same_story(tmp_path):
         assert one.keys() == many.keys()
         for name in one.keys() - {'examples_per_second'}:
             assert many[name] == pytest.approx(one[name], rel=1e-4), name
+
+
+def test_speed_is_that_of_training_alone(tmp_path, monkeypatch):
+    """However long the evaluations take: it was once too low, above all in short runs."""
+    config = settings.defaults()
+    config.data.update({'name': 'generated', 'generated_examples': 100, 'batch_size': 20})
+    config.model.name = 'linear'
+    config.train.update({'epochs': 4.0, 'eval_every': 8})
+    run, collect = assembly.assemble(settings.resolve(config)), evaluation.collect
+
+    def slow(*args):
+        time.sleep(0.5)
+        return collect(*args)
+
+    monkeypatch.setattr(evaluation, 'collect', slow)
+    workdir = Workdir(tmp_path)
+    seconds = runs.train(run, workdir, stream=io.StringIO())['seconds']
+    first, *_, last = workdir.metrics()
+    for record in (first, last):
+        assert (record['step'] - 1) * 20 / record['examples_per_second'] < seconds  # The first step compiles.

@@ -1,4 +1,4 @@
-"""Measurements of our own code: ratios of medians, both sides in turn in one process."""
+"""What the loop costs: real training against the bare step, both in turn in one process, and the ratio of medians."""
 
 import collections
 import dataclasses
@@ -16,7 +16,7 @@ from jaxvision.training import loop, step
 from jaxvision.training.records import Workdir
 
 
-def loop_overhead(settings: Settings, *, steps: int = 150, repeats: int = 5) -> dict[str, Any]:
+def overhead(settings: Settings, *, steps: int = 150, repeats: int = 5) -> dict[str, Any]:
     """Images/s of real training, records, checkpoints and progress included, against the bare mapped step.
 
     Args:

@@ -20,7 +20,7 @@ SIDES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def engines(base: Settings, sweep: Sweep, *, repeats: int = 3) -> dict[str, Any]:
+def throughput(base: Settings, sweep: Sweep, *, repeats: int = 3) -> dict[str, Any]:
     """Trials a second of each engine, start-up and compilation from the cache included; A B C A B C ...
 
     Args:

@@ -1,0 +1,1 @@
+"""Measurements, not tests: our own code against itself, and against what people would use instead."""

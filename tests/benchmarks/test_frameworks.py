@@ -1,0 +1,93 @@
+"""Ours against PyTorch's, with a stand-in for its interpreter that answers as benchmarks/pytorch.py does."""
+
+import json
+import sys
+
+import pytest
+
+from jaxvision.benchmarks import record
+from jaxvision.benchmarks.cases import MODELS, settings_of
+
+PARAMETERS = 784 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10  # Of the perceptron 784-512-512-10.
+STAND_IN = """#!{python}
+import sys
+print('0.0', {parameters}, flush=True)
+for line in sys.stdin:
+    print({{'eager': 50.0, 'compiled': 40.0, 'product': 1e6}}[line.split()[0]], flush=True)
+"""
+
+
+@pytest.fixture
+def interpreter(tmp_path):
+    def make(parameters: int = PARAMETERS) -> str:
+        path = tmp_path / 'python'
+        path.write_text(STAND_IN.format(python=sys.executable, parameters=parameters))
+        path.chmod(0o755)
+        return str(path)
+
+    return make
+
+
+def run(launch, python: str, output, *flags: str):
+    common = ('--of=frameworks', '--models=mlp', '--repeats=2', '--seconds=0.01', f'--output={output}')
+    return launch('benchmark.py', f'--pytorch={python}', *common, *flags)
+
+
+def test_rows_and_table(launch, interpreter, tmp_path):
+    output = tmp_path / 'benchmarks.json'
+    done = run(launch, interpreter(), output)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(output.read_text())
+    (row,) = found['rows']
+    assert (row['model'], row['theirs'], row['theirs_ms']) == ('mlp', 'compiled', 40.0)
+    assert row['ratio'] == pytest.approx(row['ours_ms'] / 40.0)
+    assert row['spread'][0] <= row['ratio'] <= row['spread'][1]
+    # Forwards and for the kernels' gradients every weight costs a multiply-add an image; for the inputs', all but those
+    # of the first layer do. The rest is less than a twentieth.
+    flop = 2 * 128 * (3 * PARAMETERS - 784 * 512)
+    assert flop < 1e9 * row['gflop'] < 1.05 * flop
+    assert row['percent_of_peak'] == pytest.approx(100 * row['gflop'] / (1e-3 * row['ours_ms'] * row['peak_gflops']))
+    assert found['environment'][row['device']]['versions']['torch'] == '0.0'
+    assert record.table(found) in done.stdout
+
+
+def test_another_network_is_told(launch, interpreter, tmp_path):
+    done = run(launch, interpreter(7), tmp_path / 'benchmarks.json')
+    assert done.returncode == 2 and done.stderr.count('\n') == 1
+    assert 'mlp has 669,706 parameters here, 7 there' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('flags', 'words'),
+    [
+        (['--pytorch='], '--pytorch is missing'),
+        (['--models=lenet'], '--models=lenet is unknown; there are mlp, vit'),
+        (['--pytorch=/nowhere/python'], '/nowhere/python cannot be run: No such file'),
+        ([f'--pytorch={sys.executable}'], "No module named 'torch'"),
+    ],
+)
+def test_mistakes_are_told(launch, interpreter, tmp_path, flags, words):
+    done = run(launch, interpreter(), tmp_path / 'benchmarks.json', *flags)
+    assert done.returncode == 2, done.stdout
+    assert done.stderr.count('\n') == 1 and words in done.stderr
+    assert not (tmp_path / 'benchmarks.json').exists()
+
+
+@pytest.mark.parametrize('model', MODELS)
+def test_models_are_read_whole(model):
+    assert settings_of(model).data.generated_examples > settings_of(model).data.batch_size
+
+
+def test_rows_are_replaced_by_model_and_device(tmp_path):
+    path = tmp_path / 'benchmarks.json'
+    rows = [{'model': 'mlp', 'device': 'cpu', 'ratio': 1.0}, {'model': 'cnn', 'device': 'cpu', 'ratio': 2.0}]
+    record.update(path, rows, {'cores': 2})
+    record.update(path, [{'model': 'mlp', 'device': 'gpu', 'ratio': 3.0}], {'cores': 16})
+    found = record.update(path, [{'model': 'mlp', 'device': 'cpu', 'ratio': 4.0}], {'cores': 4})
+    assert [(row['model'], row['device'], row['ratio']) for row in found['rows']] == [
+        ('cnn', 'cpu', 2.0),
+        ('mlp', 'cpu', 4.0),
+        ('mlp', 'gpu', 3.0),
+    ]
+    assert found['environment'] == {'cpu': {'cores': 4}, 'gpu': {'cores': 16}}
+    assert json.loads(path.read_text()) == found
