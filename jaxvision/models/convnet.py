@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxvision.models.convolution import convolve
 from jaxvision.models.heads import ClassifierHead
 from jaxvision.models.layers import ACTIVATIONS, Dropout, Levels, Norm, Training, pool, scaled
 
@@ -52,6 +53,7 @@ class ConvNet(nn.Module):
                     strides=self.stride if index == 0 else 1,
                     use_bias=bias,
                     dtype=self.dtype,
+                    conv_general_dilated=convolve,
                 )(x)
                 x = activation(Norm(self.norm, self.dtype)(x, training))
             x = Dropout(self.dropout)(pool(x, self.pool), training)

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxvision.models.convolution import convolve
 from jaxvision.models.heads import ClassifierHead
 from jaxvision.models.layers import Dropout, Levels, Norm, Training, scaled
 
@@ -28,6 +29,7 @@ def conv(filters: int, kernel: int, stride: int, bias: bool, dtype, name: str | 
         use_bias=bias,
         dtype=dtype,
         kernel_init=HE_NORMAL,
+        conv_general_dilated=convolve,
         name=name,
     )
 

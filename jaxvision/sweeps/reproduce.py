@@ -27,6 +27,7 @@ SAME = {
     'devices': ('devices',),
     'kind of device': ('device_kind',),
     'cores': ('cores',),
+    'convolution': ('convolution',),
     'XLA_FLAGS': ('xla_flags',),
 }
 

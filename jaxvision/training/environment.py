@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+from jaxvision.models import convolution
+
 PACKAGES = (
     'jaxvision',
     'jax',
@@ -43,6 +45,7 @@ def machine(devices) -> dict[str, Any]:
         'devices': [f'{device.platform}:{device.id}' for device in devices],
         'device_kind': devices[0].device_kind,
         'cores': cores(),
+        'convolution': convolution.algorithm(),
         'xla_flags': os.environ.get('XLA_FLAGS', ''),
     }
 

@@ -1,0 +1,210 @@
+"""Convolution as XLA has it, and on CPU what is quicker there and equal to it within rounding.
+
+Two things cost XLA's CPU compiler most of a convolutional network's training step (jax 0.10.2, see benchmarks.json):
+
+* It computes the activation that a convolution reads once more inside of what transposes it for the kernel's gradient,
+  and with it all that it was made of, up the whole chain of shortcuts. `materialize` keeps it from that.
+* Its 3x3 convolutions need 2.25 times the multiplications of Winograd's, which is a sum of a few matrix products.
+"""
+
+import contextlib
+import functools
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+Parts = list[list[jax.Array]]  # A matrix of arrays of one shape.
+LAYOUT = lax.conv_dimension_numbers((1,) * 4, (1,) * 4, ('NHWC', 'HWIO', 'NHWC'))
+# What flax.linen.Conv asks for besides, if it was not told otherwise.
+USUAL = {'lhs_dilation': (1, 1), 'rhs_dilation': (1, 1), 'feature_group_count': 1}
+CHANNELS = 128  # From so many on, the fewer of input and output counting, Winograd's is quicker.
+_plain: list[bool] = []
+
+
+@contextlib.contextmanager
+def plain():
+    """Within, convolutions are traced as XLA's own: for counting FLOPs, and for comparing with them."""
+    _plain.append(True)
+    try:
+        yield
+    finally:
+        _plain.pop()
+
+
+def algorithm() -> str:
+    """Of the convolutions that are traced now: `xla`, or `winograd` where that suits.
+
+    The environment variable JAXVISION_CONVOLUTION=xla makes them XLA's everywhere.
+    """
+    xla = _plain or jax.default_backend() != 'cpu' or os.environ.get('JAXVISION_CONVOLUTION') == 'xla'
+    return 'xla' if xla else 'winograd'
+
+
+def convolve(
+    x: jax.Array,
+    kernel: jax.Array,
+    strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    dimension_numbers: lax.ConvDimensionNumbers,
+    **others,
+) -> jax.Array:
+    """lax.conv_general_dilated, to be handed to flax.linen.Conv.
+
+    Where `algorithm` is not XLA's, it is equal to that within rounding, and differentiable in reverse only.
+
+    Args:
+      x: [batch, height, width, channel].
+      kernel: [height, width, channel, filter].
+      strides, padding, dimension_numbers, **others: as there.
+
+    Returns:
+      [batch, height, width, filter].
+    """
+    unusual = dimension_numbers != LAYOUT or any(value != USUAL.get(name) for name, value in others.items())
+    if algorithm() == 'xla' or unusual:
+        return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=dimension_numbers, **others)
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
+    return _convolve(x, kernel, tuple(strides), tuple((low, high) for low, high in padding))
+
+
+def materialize(x: jax.Array) -> jax.Array:
+    """x, as an array in memory: no consumer of it computes it anew.
+
+    XLA's CPU compiler drops lax.optimization_barrier before it fuses. A loop that does not run, which the compiler does
+    not know, stays: it would run if the first value were less than 1 and not a number.
+    """
+    first = x[(0,) * x.ndim]
+    times = (jnp.isnan(first) & (first < 1)).astype(jnp.int32)
+    return lax.while_loop(lambda carry: carry[0] < times, lambda carry: (carry[0] + 1, carry[1] + carry[1]), (0, x))[1]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolve(x, kernel, strides, padding):
+    return _forward(x, kernel, strides, padding)[0]
+
+
+def _forward(x, kernel, strides, padding):
+    x = materialize(x)
+    if _suits(x, kernel, strides, padding):
+        return winograd(x, kernel), (x, kernel)
+    return _xla(x, kernel, strides, padding), (x, kernel)
+
+
+def _backward(strides, padding, saved, gradient):
+    x, kernel = saved
+    gradient = materialize(gradient)
+    if _suits(x, kernel, strides, padding):
+        return winograd_by_input(gradient, kernel), winograd_by_kernel(gradient, x)
+    return jax.vjp(lambda x, kernel: _xla(x, kernel, strides, padding), x, kernel)[1](gradient)
+
+
+_convolve.defvjp(_forward, _backward)
+
+
+def _xla(x, kernel, strides, padding):
+    return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT)
+
+
+def _suits(x: jax.Array, kernel: jax.Array, strides, padding) -> bool:
+    """Whether Winograd's can be used, and is quicker."""
+    even = x.shape[1] % TILE.side == 0 and x.shape[2] % TILE.side == 0
+    same = kernel.shape[:2] == (3, 3) and strides == (1, 1) and padding == ((1, 1), (1, 1))
+    return same and even and x.dtype == jnp.float32 and min(kernel.shape[2:]) >= CHANNELS
+
+
+class Tile(NamedTuple):
+    """Winograd's minimal filtering with three taps: output = A' [(G kernel) * (B' input)], in each of two dimensions.
+
+    Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2016.
+
+    Attributes:
+      side: outputs a tile; its inputs are side + 2.
+      inputs: B', [side + 2, side + 2].
+      kernel: G, [side + 2, 3].
+      outputs: A', [side, side + 2].
+    """
+
+    side: int
+    inputs: np.ndarray
+    kernel: np.ndarray
+    outputs: np.ndarray
+
+
+TILE = Tile(
+    2,
+    np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]]),
+    np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]]),
+    np.array([[1, 1, 1, 0], [0, 1, -1, -1]]),
+)
+
+
+def winograd(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """A 3x3 convolution, stride 1, padded by 1; x [batch, height, width, channel], both sides multiples of the tile."""
+    products = _each(jnp.matmul, _of_inputs(x), _of_kernel(kernel))
+    return _to_image(_transform(TILE.outputs, products), x.shape[:3])
+
+
+def winograd_by_input(gradient: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Its gradient by x: the convolution of the output's gradient with the kernel turned round."""
+    by_filter = functools.partial(lax.dot_general, dimension_numbers=(((1,), (1,)), ((), ())))
+    products = _each(by_filter, _of_inputs(gradient), _of_kernel(kernel[::-1, ::-1]))
+    return _to_image(_transform(TILE.outputs, products), gradient.shape[:3])
+
+
+def winograd_by_kernel(gradient: jax.Array, x: jax.Array) -> jax.Array:
+    """Its gradient by the kernel: all three transforms transposed."""
+    batch, height, width, channels = gradient.shape
+    side = TILE.side
+    cells = gradient.reshape(batch, height // side, side, width // side, side, channels)
+    parts = [[cells[:, :, i, :, j].reshape(-1, channels) for j in range(side)] for i in range(side)]
+    by_tile = functools.partial(lax.dot_general, dimension_numbers=(((0,), (0,)), ((), ())))
+    products = _each(by_tile, _of_inputs(x), _transform(TILE.outputs.T, parts))
+    return jnp.stack([jnp.stack(row) for row in _transform(TILE.kernel.T, products)])
+
+
+def _of_inputs(x: jax.Array) -> Parts:
+    """The transformed tiles, [tile, channel] each."""
+    side, channels = TILE.side, x.shape[-1]
+    rows, columns = x.shape[1] // side, x.shape[2] // side
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+
+    def part(i: int, j: int) -> jax.Array:
+        return padded[:, i : i + side * rows - side + 1 : side, j : j + side * columns - side + 1 : side]
+
+    parts = [[part(i, j) for j in range(side + 2)] for i in range(side + 2)]
+    return [[each.reshape(-1, channels) for each in row] for row in _transform(TILE.inputs, parts)]
+
+
+def _of_kernel(kernel: jax.Array) -> Parts:
+    return _transform(TILE.kernel, [[kernel[i, j] for j in range(3)] for i in range(3)])
+
+
+def _to_image(parts: Parts, shape: tuple[int, ...]) -> jax.Array:
+    """Tiles [tile, channel] of outputs, by their place within the tile -> [batch, height, width, channel]."""
+    batch, height, width = shape
+    side, channels = TILE.side, parts[0][0].shape[-1]
+    rows, columns = height // side, width // side
+    shaped = [[each.reshape(batch, rows, columns, channels) for each in row] for row in parts]
+    return jnp.stack([jnp.stack(row, axis=3) for row in shaped], axis=2).reshape(batch, height, width, channels)
+
+
+def _transform(matrix: np.ndarray, parts: Parts) -> Parts:
+    """matrix @ parts @ matrix.T, spelt out as sums."""
+    left = [[_sum(row, [part[j] for part in parts]) for j in range(len(parts[0]))] for row in matrix]
+    return [[_sum(row, line) for row in matrix] for line in left]
+
+
+def _sum(weights: np.ndarray, terms: Sequence[jax.Array]) -> jax.Array:
+    """The weighted sum; what weighs nothing is not looked at."""
+    weighed = [(float(weight), term) for weight, term in zip(weights, terms, strict=True) if weight]
+    return functools.reduce(jnp.add, [term if weight == 1 else weight * term for weight, term in weighed])
+
+
+def _each(product, one: Parts, other: Parts) -> Parts:
+    return [[product(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(one, other, strict=True)]

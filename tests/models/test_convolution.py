@@ -1,0 +1,201 @@
+"""Convolution beside XLA's: values, both gradients, and that it stays where it does not suit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from jaxvision import models
+from jaxvision.models import convolution
+from jaxvision.models.convolution import materialize
+
+LAYOUT = convolution.LAYOUT
+# height, width, channels, filters, kernel, stride, padding: Winograd's can compute the first three.
+EVEN = [(8, 8, 3, 5, 3, 1, 'SAME'), (2, 6, 4, 4, 3, 1, 'SAME'), (4, 2, 1, 2, 3, 1, ((1, 1), (1, 1)))]
+OTHERS = [
+    (7, 8, 3, 5, 3, 1, 'SAME'),
+    (8, 5, 3, 5, 3, 1, 'SAME'),
+    (8, 8, 3, 5, 3, 2, 'SAME'),
+    (8, 8, 3, 5, 3, 1, 'VALID'),
+    (8, 8, 3, 5, 5, 1, 'SAME'),
+    (8, 8, 3, 5, 1, 1, 'SAME'),
+    (8, 8, 3, 5, 2, 2, 'SAME'),
+    (9, 9, 3, 5, 3, 2, ((0, 1), (2, 1))),
+]
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    """However few channels, Winograd's suits."""
+    monkeypatch.setattr(convolution, 'CHANNELS', 1)
+
+
+def drawn(seed, *shape, dtype=np.float32):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
+
+
+def arguments(case, batch=3):
+    height, width, channels, filters, side, stride, padding = case
+    x, kernel = drawn(0, batch, height, width, channels), drawn(1, side, side, channels, filters)
+    return x, kernel, (stride, stride), padding
+
+
+def convolve(x, kernel, strides, padding, **more):
+    return convolution.convolve(x, kernel, strides, padding, dimension_numbers=LAYOUT, **more)
+
+
+def xla(x, kernel, strides, padding):
+    return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT)
+
+
+def uses_xla(function, *args):
+    return 'conv_general_dilated' in str(jax.make_jaxpr(function)(*args))
+
+
+def test_minimal_filtering_is_a_correlation():
+    """In whole numbers, doubled where halves come: exactly."""
+    tile = convolution.TILE
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        taps, line = draw.integers(-9, 9, 3), draw.integers(-9, 9, tile.side + 2)
+        found = tile.outputs @ ((tile.kernel @ taps) * (tile.inputs @ line))
+        np.testing.assert_array_equal(found, np.correlate(line, taps, 'valid'))
+
+
+@pytest.mark.parametrize('case', EVEN + OTHERS)
+def test_values_and_gradients_are_those_of_xla(case):
+    x, kernel, strides, padding = arguments(case)
+    wanted, back = jax.vjp(lambda x, kernel: xla(x, kernel, strides, padding), x, kernel)
+    found, ours = jax.vjp(lambda x, kernel: convolve(x, kernel, strides, padding), x, kernel)
+    gradient = drawn(2, *wanted.shape)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    for one, other in zip(ours(gradient), back(gradient), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=3e-5)
+
+
+@pytest.mark.parametrize('case', EVEN[:1] + OTHERS[2:3])
+def test_gradients_are_finite_differences(case):
+    x, kernel, strides, padding = arguments(case, batch=1)
+    check_grads(lambda x, kernel: convolve(x, kernel, strides, padding), (x, kernel), 1, ['rev'], rtol=2e-2)
+
+
+@pytest.mark.parametrize('case', EVEN)
+def test_winograd_takes_what_suits(case):
+    x, kernel, strides, padding = arguments(case)
+
+    def gradients(x, kernel):
+        return jax.grad(lambda *args: jnp.sum(convolve(*args, strides, padding)), (0, 1))(x, kernel)
+
+    assert not uses_xla(gradients, x, kernel)
+
+
+@pytest.mark.parametrize('case', OTHERS)
+def test_xla_takes_the_rest(case):
+    x, kernel, strides, padding = arguments(case)
+    assert uses_xla(lambda x, kernel: convolve(x, kernel, strides, padding), x, kernel)
+
+
+def test_few_channels_are_left_to_xla(monkeypatch):
+    monkeypatch.setattr(convolution, 'CHANNELS', 4)
+    for channels, filters, used in ((4, 4, False), (3, 8, True), (8, 3, True)):
+        x, kernel, *rest = arguments((4, 4, channels, filters, 3, 1, 'SAME'))
+        assert uses_xla(lambda x, kernel, rest=rest: convolve(x, kernel, *rest), x, kernel) == used
+
+
+def test_half_precision_is_left_to_xla():
+    x, kernel, strides, padding = arguments(EVEN[0])
+    x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    found, wanted = convolve(x, kernel, strides, padding), xla(x, kernel, strides, padding)
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(found.astype(jnp.float32), wanted.astype(jnp.float32))
+
+
+@pytest.mark.parametrize(
+    'more',
+    [{'feature_group_count': 2}, {'rhs_dilation': (2, 2)}, {'preferred_element_type': jnp.float32}],
+    ids=lambda more: next(iter(more)),
+)
+def test_what_is_asked_for_besides_is_given(more):
+    x = drawn(0, 2, 8, 8, 4)
+    kernel = drawn(1, 3, 3, 4 // more.get('feature_group_count', 1), 6)
+    wanted = jax.lax.conv_general_dilated(x, kernel, (1, 1), 'SAME', dimension_numbers=LAYOUT, **more)
+    found = convolve(x, kernel, (1, 1), 'SAME', **more)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_stack_of_kernels():
+    """As the engine of stacked trials maps it."""
+    x, _, strides, padding = arguments(EVEN[0])
+    kernels = drawn(3, 4, 3, 3, 3, 5)
+
+    def gradients(conv):
+        loss = jax.grad(lambda kernel: jnp.sum(jnp.square(conv(x, kernel, strides, padding))))
+        return jax.vmap(loss)(kernels)
+
+    np.testing.assert_allclose(gradients(convolve), gradients(xla), rtol=1e-4, atol=1e-3)
+
+
+def test_the_switch_and_plain(monkeypatch):
+    x, kernel, strides, padding = arguments(EVEN[0])
+
+    def used():
+        return uses_xla(lambda x, kernel: convolve(x, kernel, strides, padding), x, kernel)
+
+    assert convolution.algorithm() == 'winograd'
+    with convolution.plain():
+        assert convolution.algorithm() == 'xla' and used()
+    assert not used()
+    monkeypatch.setenv('JAXVISION_CONVOLUTION', 'xla')
+    assert convolution.algorithm() == 'xla' and used()
+
+
+@pytest.mark.parametrize('first', [1.0, 2.0, -jnp.inf, jnp.inf, jnp.nan])
+def test_materialize_changes_no_value(first):
+    x = drawn(0, 2, 3, 4, 5).at[0, 0, 0, 0].set(first)
+    np.testing.assert_array_equal(jax.jit(materialize)(x), x)
+    half = x.astype(jnp.bfloat16)
+    np.testing.assert_array_equal(jax.jit(materialize)(half).astype(jnp.float32), half.astype(jnp.float32))
+
+
+def test_materialize_stays_in_the_compiled_program():
+    """What nothing reads but after it has a buffer of its own: a carry of the loop."""
+    compiled = jax.jit(lambda x: jnp.sin(materialize(jnp.cos(x))).T).lower(drawn(0, 4, 5)).compile()
+    assert ' while(' in compiled.as_text()
+    assert ' while(' not in jax.jit(lambda x: jnp.sin(jnp.cos(x)).T).lower(drawn(0, 4, 5)).compile().as_text()
+
+
+@pytest.mark.parametrize(
+    'name, values',
+    [('resnet', {'depth': 20, 'width': 0.25}), ('convnet', {'filters': (4,)})],
+    ids=['resnet', 'convnet'],
+)
+def test_networks_use_it(name, values):
+    """Every convolution that can be Winograd's is."""
+    model = models.build(name, 7, **values)
+    images = drawn(0, 1, 8, 8, 3)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    program = str(jax.make_jaxpr(model.apply)(variables, images))
+    kernels = [leaf.shape for leaf in jax.tree.leaves(variables['params']) if leaf.ndim == 4]
+    assert program.count('name=_convolve') == len(kernels) > 0
+
+
+def test_a_network_trains_the_same():
+    model = models.build('convnet', 7, norm='batch', filters=(4,), convs=2)
+    images, labels = drawn(0, 4, 8, 8, 3), jnp.arange(4)
+    variables = jax.jit(model.init)(jax.random.key(0), images)
+    training = models.layers.Training(0.0, jax.random.split(jax.random.key(1), 4))
+
+    def gradients(params):
+        def loss(params):
+            logits, _ = model.apply({**variables, 'params': params}, images, training, mutable=['batch_stats'])
+            return -jnp.mean(jax.nn.log_softmax(logits)[jnp.arange(4), labels])
+
+        return jax.value_and_grad(loss)(params)
+
+    ours, grads = jax.jit(lambda params: gradients(params))(variables['params'])
+    with convolution.plain():
+        wanted, others = jax.jit(lambda params: gradients(params))(variables['params'])
+    np.testing.assert_allclose(ours, wanted, rtol=1e-4)
+    for one, other in zip(jax.tree.leaves(grads), jax.tree.leaves(others), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=1e-4)
