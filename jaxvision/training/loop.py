@@ -194,10 +194,12 @@ def run(
 def in_flight(devices) -> int:
     """How many calls may be under way while the next is dispatched: enough to keep an accelerator busy.
 
-    On CPU none: with a queue of steps that reduce over several CPU devices, XLA's threads end up waiting for each other
-    (seen with 50 calls ahead on 2 cores, jax 0.10.2: it aborts after 40 s). It costs nothing there.
+    On several CPU devices none: with a queue of steps that reduce over them, XLA's threads end up waiting for each
+    other (seen with 50 calls ahead on 2 cores, jax 0.10.2: it aborts after 40 s). It costs nothing there.
     """
-    return 0 if devices[0].platform == 'cpu' else 2
+    if devices[0].platform == 'cpu':
+        return 1 if len(devices) == 1 else 0
+    return 2
 
 
 def diverged(values: Mapping[str, float]) -> str | None:

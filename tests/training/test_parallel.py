@@ -17,7 +17,7 @@ from jaxvision.tasks.distill import Distill
 from jaxvision.tasks.localize import Localize
 from jaxvision.tasks.task import Task
 from jaxvision.tasks.views import Views
-from jaxvision.training import parallel, state, step
+from jaxvision.training import loop, parallel, state, step
 
 BATCH, STEPS = 32, 3
 STRENGTHS = {
@@ -165,6 +165,21 @@ def test_pick_devices():
         parallel.pick_devices(9, 9)
     with pytest.raises(UserError, match='batch_size is 10, which 4 devices cannot share'):
         parallel.pick_devices(4, 10)
+
+
+def test_small_networks_keep_one_cpu_device(monkeypatch):
+    """Unless the user has asked for devices, as these tests do."""
+    assert len(parallel.pick_devices(0, 32, 0.0)) == 8
+    monkeypatch.setenv('XLA_FLAGS', '')
+    assert len(parallel.pick_devices(0, 32, 0.9 * parallel.SPREAD)) == 1
+    assert len(parallel.pick_devices(0, 32, parallel.SPREAD)) == 8
+    assert len(parallel.pick_devices(4, 32, 0.0)) == 4
+
+
+def test_steps_are_queued_on_one_cpu_device_alone():
+    devices = jax.local_devices()
+    assert loop.in_flight(devices[:1]) == 1
+    assert loop.in_flight(devices) == 0
 
 
 def test_unknown_kind():
