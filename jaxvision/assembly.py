@@ -13,7 +13,7 @@ from jaxvision.data import resident, sources
 from jaxvision.data.sources import Source
 from jaxvision.data.splits import Splits, make_splits
 from jaxvision.errors import UserError
-from jaxvision.models import convolution
+from jaxvision.models import cost
 from jaxvision.models.detector import Detector, Localizer
 from jaxvision.models.layers import scaled
 from jaxvision.settings import Settings
@@ -248,13 +248,13 @@ def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None
         )
     task = build_task(s, source)
     try:
-        convolutions = _convolutions(task)
+        flops, parameters = _cost(task)
     except ValueError as error:
         raise UserError(f'model {s.model.name} cannot take images of {source.shape}: {error}') from error
     if teacher is not None:
         _check_outputs(task, teacher, source.shape)
         task = Distill(task, teacher.tasks)
-        convolutions += sum(map(_convolutions, teacher.tasks))
+        flops += sum(_cost(member)[0] for member in teacher.tasks)
     steps = max(1, round(s.train.epochs * train_size / batch_size))
     # Once an epoch, but no more than a hundred times: an epoch of full-batch descent is a single step.
     every = s.train.eval_every or max(-(-train_size // batch_size), -(-steps // 100))
@@ -266,15 +266,16 @@ def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None
         checkpoint_every=s.train.checkpoint_every or every,
         steps_per_call=1 if jax.default_backend() == 'cpu' else 25,  # A scan is slow on CPU: see the design.
     )
-    devices = devices or parallel.pick_devices(s.devices, batch_size, batch_size * convolutions)
+    devices = devices or parallel.pick_devices(s.devices, batch_size, parallel.pays(batch_size * flops, parameters))
     evaluator = EVALUATORS[s.task](source)
     return Run(settings, source, splits, task, evaluator, plan, parallel.Parallel(s.parallel, devices))
 
 
 @functools.lru_cache(maxsize=64)
-def _convolutions(task: Task) -> float:
-    """FLOPs of a network's convolutions, forwards, of the one image that it is initialised with."""
-    return convolution.flops(task.init, jax.random.key(0))
+def _cost(task: Task) -> tuple[float, int]:
+    """A network's FLOPs, forwards, for the one image that it is initialised with, and its parameters."""
+    params = jax.eval_shape(task.init, jax.random.key(0))['params']
+    return cost.flops(task.init, jax.random.key(0)), cost.parameters(params)
 
 
 def _check_outputs(task: Task, teacher: Teacher, shape: tuple[int, ...]) -> None:

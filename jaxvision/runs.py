@@ -13,6 +13,7 @@ from jaxvision.data import order
 from jaxvision.data.sources import Source
 from jaxvision.data.splits import Splits
 from jaxvision.errors import UserError
+from jaxvision.models import cost
 from jaxvision.settings import Settings, from_dict
 from jaxvision.tasks.distill import Distill
 from jaxvision.tasks.task import Task, Variables
@@ -156,7 +157,7 @@ def results(
         'steps': run.plan.steps,
         'seconds': speed[0],
         'examples_per_second': speed[1],
-        'parameters': parameter_count(params),
+        'parameters': cost.parameters(params),
         'hash': fingerprint([jax.device_get(variables)]),
         **found,
         'best': {'step': chosen, 'splits': splits},
@@ -255,10 +256,6 @@ def fingerprint(members: list[Variables]) -> str:
     for leaf in jax.tree.leaves(members):
         digest.update(np.ascontiguousarray(leaf).data)
     return digest.hexdigest()[:16]
-
-
-def parameter_count(params) -> int:
-    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def samples(run: Run, context, count: int = 16) -> dict[str, np.ndarray]:

@@ -211,7 +211,7 @@ class Settings:
     seed: int = setting(0, SEED)  # Moves initial weights, order, augmentation and dropout; not the splits.
     task: str = setting('classify')
     parallel: str = setting('pmap')
-    devices: int = setting(0, NOT_NEGATIVE)  # 0: all of them (on CPU: as many as cores, if the batch divides so).
+    devices: int = setting(0, NOT_NEGATIVE)  # 0: all of them (on CPU: one a core, where that is quicker).
     data: Data = field(default_factory=Data)
     model: Model = field(default_factory=Model)
     augment: Augment = field(default_factory=Augment)

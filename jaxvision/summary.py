@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvision import assembly, optim, runs, teachers
+from jaxvision import assembly, optim, teachers
 from jaxvision.data import resident
-from jaxvision.models import convolution
+from jaxvision.models import convolution, cost
 from jaxvision.settings import Settings
 from jaxvision.training import columns, step
 
@@ -20,7 +20,7 @@ def describe(settings: Settings) -> str:
     params = jax.eval_shape(task.init, jax.random.key(0))['params']
     lines = [
         layers(run),
-        f'parameters {runs.parameter_count(params):,}; '
+        f'parameters {cost.parameters(params):,}; '
         f'{forward_flops(run) / 1e6:,.2f} MFLOPs an image forward (a multiply-add is two)',
         decays(params, settings.optim.weight_decay, settings.optim.decay),
         plan(run),
@@ -43,7 +43,7 @@ def layers(run: assembly.Run) -> str:
         outputs = call(*args, **kwargs)
         if context.method_name == '__call__' and len(context.module.path) == 1:
             name = context.module.name
-            count = runs.parameter_count(variables['params'].get(name, {}))
+            count = cost.parameters(variables['params'].get(name, {}))
             rows.append((name, str(jax.tree.leaves(outputs)[0].shape[1:]), f'{count:,}' if count else ''))
         return outputs
 

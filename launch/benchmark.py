@@ -11,9 +11,10 @@ from jaxvision.errors import UserError
 OF = flags.DEFINE_enum(
     'of',
     'loop',
-    ['loop', 'engines', 'overhead', 'frameworks'],
+    ['loop', 'engines', 'overhead', 'frameworks', 'parts', 'growth'],
     "loop: the config's training against its bare step. engines: its sweep by each engine. overhead: what a trial of "
-    'the sweep costs beyond its own work. frameworks: six models, ours against PyTorch.',
+    'the sweep costs beyond its own work. frameworks: six models, ours against PyTorch. parts: evaluation, '
+    'distillation and stacked networks against training. growth: images/s by batch, width, dataset, devices, trials.',
 )
 STEPS = flags.DEFINE_integer('steps', 150, 'Of the loop: a round.', lower_bound=1)
 REPEATS = flags.DEFINE_integer('repeats', 5, 'Rounds on each side.', lower_bound=1)
@@ -21,14 +22,16 @@ SEEDS = flags.DEFINE_integer('seeds', 2, 'Of the sweep.', lower_bound=1)
 PYTORCH = flags.DEFINE_string('pytorch', '', 'Of the frameworks: a Python interpreter that has torch.')
 MODELS = flags.DEFINE_list('models', [], 'Of the frameworks: which; all if empty.')
 SECONDS = flags.DEFINE_float('seconds', 4.0, 'Of the frameworks: a round of ours.', lower_bound=0.0)
-OUTPUT = flags.DEFINE_string('output', 'benchmarks.json', 'Of the frameworks: where rows are kept.')
+AXES = flags.DEFINE_list('axes', [], 'Of growth: which; all if empty.')
+OUTPUT = flags.DEFINE_string('output', '', 'Where rows are kept; benchmarks.json, results/parts.json or growth.json.')
 
 command.define_config()
 
 
 def main() -> None:
-    if OF.value == 'frameworks':
-        _frameworks()
+    alone = {'frameworks': _frameworks, 'parts': _parts, 'growth': _growth}
+    if OF.value in alone:
+        alone[OF.value]()
         return
     name, resolved, _ = command.experiment_settings(all_read=OF.value == 'loop')
     sweep = None if OF.value == 'loop' else command.sweep(name, resolved.distills)
@@ -89,9 +92,38 @@ def _frameworks() -> None:
     surroundings = frameworks.surroundings(PYTORCH.value)
     for model in chosen:
         row = frameworks.compare(model, PYTORCH.value, repeats=REPEATS.value, seconds=SECONDS.value)
-        found = record.update(pathlib.Path(OUTPUT.value), [row], surroundings)
+        found = record.update(pathlib.Path(OUTPUT.value or 'benchmarks.json'), [row], surroundings)
         print(record.table({'rows': [row]}).splitlines()[-1], flush=True)
     print(record.table(found))
+
+
+def _parts() -> None:
+    command.set_up()
+    from jaxvision.benchmarks import frameworks, parts, record
+
+    path, rows = pathlib.Path(OUTPUT.value or 'results/parts.json'), []
+    for row in parts.measure(repeats=REPEATS.value, seconds=SECONDS.value):
+        low, high = row['spread']
+        print(f'{row["part"]:<12} {row["model"]:<20} {row["times"]:.2f} ({low:.2f} to {high:.2f})', flush=True)
+        rows.append(row)
+    record.write(path, {'environment': frameworks.machine(), 'rows': rows})
+
+
+def _growth() -> None:
+    command.set_up()
+    from jaxvision.benchmarks import frameworks, growth, record
+
+    known = (*growth.AXES, 'trials')
+    path, found = pathlib.Path(OUTPUT.value or 'results/growth.json'), {}
+    for axis in AXES.value or known:
+        if axis not in known:
+            raise UserError(f'--axes={axis} is unknown; there are {", ".join(known)}')
+    for axis in AXES.value or known:
+        found[axis] = growth.along(axis, repeats=REPEATS.value, seconds=SECONDS.value)
+        rates = ', '.join(f'{point["at"]:g}: {point["images_per_second"]:,.0f}' for point in found[axis])
+        print(f'{axis:<8} {rates}', flush=True)
+    record.write(path, {'environment': frameworks.machine(), 'model': growth.MODEL, 'axes': found})
+    growth.draw(found, path.with_suffix('.png'))
 
 
 if __name__ == '__main__':

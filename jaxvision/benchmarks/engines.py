@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from jaxvision import assembly
 from jaxvision.settings import Settings
 from jaxvision.sweeps import runner, trials
 from jaxvision.sweeps.designs import Sweep
@@ -44,6 +45,13 @@ def throughput(base: Settings, sweep: Sweep, *, repeats: int = 3) -> dict[str, A
         'rate': rate,
         'ratio': {side: value / rate['one process'] for side, value in rate.items()},
     }
+
+
+def images_per_second(base: Settings, sweep: Sweep) -> float:
+    """Of training, over a whole sweep by processes: its start, evaluations, records and statistics included."""
+    plan = assembly.assemble(base).plan
+    some = trials.expand(base, sweep, pathlib.Path('.'))
+    return len(some) * plan.steps * plan.batch_size / _timed(base, sweep, 'processes', {})
 
 
 def _timed(base: Settings, sweep: Sweep, engine: str, options: Mapping[str, Any]) -> float:

@@ -20,7 +20,7 @@ import numpy as np
 from jaxvision import assembly, runs, summary
 from jaxvision.benchmarks.cases import settings_of
 from jaxvision.errors import UserError
-from jaxvision.models import convolution
+from jaxvision.models import convolution, cost
 from jaxvision.settings import Settings
 from jaxvision.training import environment
 from jaxvision.training.records import Workdir
@@ -40,7 +40,7 @@ class Ours:
         run = assembly.assemble(settings)
         self._train_size = len(run.splits.train)
         self.batch_size, self.devices = run.plan.batch_size, run.parallel.devices
-        self.parameters = runs.parameter_count(jax.eval_shape(run.task.init, jax.random.key(0))['params'])
+        self.parameters = cost.parameters(jax.eval_shape(run.task.init, jax.random.key(0))['params'])
         with convolution.plain():  # What the model asks for, however it is computed.
             asked = summary.lowered_step(run).cost_analysis() or {}
         compiled = summary.lowered_step(run).compile().cost_analysis() or {}
@@ -109,8 +109,8 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
 
     Returns:
       A row of benchmarks.json: {'model', 'device', 'batch_size', 'parameters', 'ours_ms', 'theirs_ms': of a step,
-      'theirs': the quicker variant, 'variants': {variant: ms}, 'ratio': ours_ms / theirs_ms, 'spread': [least, most]
-      of the rounds' ratios, 'gflop', 'gbyte': of a step of ours, 'peak_gflops', 'percent_of_peak': of ours}.
+      'theirs': the quicker variant, 'variants': {variant: ms}, 'ratio': the median of the rounds' ours / theirs,
+      'spread': [least, most] of them, 'gflop', 'gbyte': of a step of ours, 'peak_gflops', 'percent_of_peak': of ours}.
 
     Raises:
       UserError: the interpreter cannot be run, has no torch, or builds another network.
@@ -147,7 +147,7 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
         'theirs_ms': variants[best],
         'theirs': best,
         'variants': variants,
-        'ratio': ours_ms / variants[best],
+        'ratio': statistics.median(ratios),
         'spread': [min(ratios), max(ratios)],
         'gflop': ours.flops / 1e9,
         'gbyte': ours.bytes / 1e9,
@@ -178,10 +178,16 @@ def surroundings(python: str) -> dict[str, Any]:
     """What the figures depend on besides the code: versions of both sides, machine, commit."""
     theirs = Theirs(python, 'mlp', 1)
     theirs.close()
+    found = machine()
+    return {**found, 'versions': {**found['versions'], 'torch': theirs.version}}
+
+
+def machine() -> dict[str, Any]:
+    """What figures of our side alone depend on."""
     return {
         **environment.machine(jax.local_devices()),
         'processor': _processor(),
-        'versions': {**environment.versions(), 'torch': theirs.version},
+        'versions': environment.versions(),
         'git': environment.commit(),
     }
 

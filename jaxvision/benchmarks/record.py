@@ -23,8 +23,13 @@ def update(path: pathlib.Path, rows: Sequence[Mapping[str, Any]], environment: M
     kept = {(row['model'], row['device']): row for row in (*found['rows'], *rows)}
     found['rows'] = sorted(kept.values(), key=lambda row: (row['device'], row['model']))
     found['environment'] |= {row['device']: environment for row in rows}
-    path.write_text(json.dumps(found, indent=1) + '\n')
+    write(path, found)
     return found
+
+
+def write(path: pathlib.Path, found: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found, indent=1) + '\n')
 
 
 def table(found: Mapping[str, Any]) -> str:

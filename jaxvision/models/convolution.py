@@ -45,26 +45,6 @@ def algorithm() -> str:
     return 'xla' if xla else 'winograd'
 
 
-def flops(function, *args) -> float:
-    """Of the convolutions that function(*args) is made of; nothing is computed."""
-    with plain():
-        return _flops(jax.make_jaxpr(function)(*args).jaxpr)
-
-
-def _flops(jaxpr) -> float:
-    total = 0.0
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == 'conv_general_dilated':
-            out, (_, kernel) = equation.outvars[0].aval, (each.aval for each in equation.invars)
-            filters = kernel.shape[equation.params['dimension_numbers'].rhs_spec[0]]
-            total += 2.0 * out.size * kernel.size / filters
-        for inner in jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, 'jaxpr')):
-            inner = getattr(inner, 'jaxpr', inner)
-            if hasattr(inner, 'eqns'):
-                total += _flops(inner)
-    return total
-
-
 def convolve(
     x: jax.Array,
     kernel: jax.Array,

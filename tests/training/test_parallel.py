@@ -169,11 +169,20 @@ def test_pick_devices():
 
 def test_small_networks_keep_one_cpu_device(monkeypatch):
     """Unless the user has asked for devices, as these tests do."""
-    assert len(parallel.pick_devices(0, 32, 0.0)) == 8
+    assert len(parallel.pick_devices(0, 32, spread=False)) == 8
     monkeypatch.setenv('XLA_FLAGS', '')
-    assert len(parallel.pick_devices(0, 32, 0.9 * parallel.SPREAD)) == 1
-    assert len(parallel.pick_devices(0, 32, parallel.SPREAD)) == 8
-    assert len(parallel.pick_devices(4, 32, 0.0)) == 4
+    assert len(parallel.pick_devices(0, 32, spread=False)) == 1
+    assert len(parallel.pick_devices(0, 32, spread=True)) == 8
+    assert len(parallel.pick_devices(4, 32, spread=False)) == 4
+
+
+@pytest.mark.parametrize(
+    'flops, parameters, spread',
+    [(3e8, 99_498, True), (1.4e8, 669_706, False), (7e6, 13_706, False), (2.4e10, 2_693_578, True)],
+    ids=['classify', 'perceptron', 'ablation', 'vit'],
+)
+def test_several_devices_pay_where_each_weight_is_used_often(flops, parameters, spread):
+    assert parallel.pays(flops, parameters) == spread
 
 
 def test_steps_are_queued_on_one_cpu_device_alone():
