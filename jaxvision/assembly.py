@@ -13,7 +13,7 @@ from jaxvision.data import resident, sources
 from jaxvision.data.sources import Source
 from jaxvision.data.splits import Splits, make_splits
 from jaxvision.errors import UserError
-from jaxvision.models import cost
+from jaxvision.models import convolution, cost
 from jaxvision.models.detector import Detector, Localizer
 from jaxvision.models.layers import scaled
 from jaxvision.settings import Settings
@@ -84,7 +84,7 @@ class Run:
 
     @property
     def programs(self) -> Programs:
-        return programs(self.task, self.optimizer, self.parallel)
+        return programs(self.task, self.optimizer, self.parallel, convolution.algorithm())
 
     def rank(self, record: dict[str, Any]) -> tuple[float, ...]:
         """How good a line of metrics.jsonl is on validation."""
@@ -254,7 +254,6 @@ def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None
     if teacher is not None:
         _check_outputs(task, teacher, source.shape)
         task = Distill(task, teacher.tasks)
-        flops += sum(_cost(member)[0] for member in teacher.tasks)
     steps = max(1, round(s.train.epochs * train_size / batch_size))
     # Once an epoch, but no more than a hundred times: an epoch of full-batch descent is a single step.
     every = s.train.eval_every or max(-(-train_size // batch_size), -(-steps // 100))
@@ -266,6 +265,7 @@ def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None
         checkpoint_every=s.train.checkpoint_every or every,
         steps_per_call=1 if jax.default_backend() == 'cpu' else 25,  # A scan is slow on CPU: see the design.
     )
+    # The teacher does not count: under it the student computes where it does alone.
     devices = devices or parallel.pick_devices(s.devices, batch_size, parallel.pays(batch_size * flops, parameters))
     evaluator = EVALUATORS[s.task](source)
     return Run(settings, source, splits, task, evaluator, plan, parallel.Parallel(s.parallel, devices))

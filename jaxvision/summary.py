@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxvision import assembly, optim, teachers
 from jaxvision.data import resident
-from jaxvision.models import convolution, cost
+from jaxvision.models import cost
 from jaxvision.settings import Settings
 from jaxvision.training import columns, step
 
@@ -21,7 +21,7 @@ def describe(settings: Settings) -> str:
     lines = [
         layers(run),
         f'parameters {cost.parameters(params):,}; '
-        f'{forward_flops(run) / 1e6:,.2f} MFLOPs an image forward (a multiply-add is two)',
+        f'{cost.flops(task.init, jax.random.key(0)) / 1e6:,.2f} MFLOPs an image forward (a multiply-add is two)',
         decays(params, settings.optim.weight_decay, settings.optim.decay),
         plan(run),
         f'memory for training, estimated: {memory(run) / 2**20:,.1f} MiB'
@@ -50,14 +50,6 @@ def layers(run: assembly.Run) -> str:
     with nn.intercept_methods(note):
         jax.eval_shape(task.model.apply, variables, images)
     return '\n'.join(columns.aligned(rows, left=2))
-
-
-def forward_flops(run: assembly.Run) -> float:
-    """FLOPs of one image's forward pass, as XLA counts them in the unoptimised program."""
-    task: Any = run.task
-    with convolution.plain():
-        lowered = jax.jit(lambda variables, images: task.model.apply(variables, images)).lower(*_arguments(run, 1))
-    return float((lowered.cost_analysis() or {}).get('flops', 0.0))
 
 
 def _arguments(run: assembly.Run, batch: int):

@@ -106,7 +106,7 @@ def _parts() -> None:
         low, high = row['spread']
         print(f'{row["part"]:<12} {row["model"]:<20} {row["times"]:.2f} ({low:.2f} to {high:.2f})', flush=True)
         rows.append(row)
-    record.write(path, {'environment': frameworks.machine(), 'rows': rows})
+        record.write(path, {'environment': frameworks.machine(), 'rows': rows})
 
 
 def _growth() -> None:
@@ -114,16 +114,20 @@ def _growth() -> None:
     from jaxvision.benchmarks import frameworks, growth, record
 
     known = (*growth.AXES, 'trials')
-    path, found = pathlib.Path(OUTPUT.value or 'results/growth.json'), {}
-    for axis in AXES.value or known:
+    for axis in AXES.value:
         if axis not in known:
             raise UserError(f'--axes={axis} is unknown; there are {", ".join(known)}')
+    path = pathlib.Path(OUTPUT.value or 'results/growth.json')
     for axis in AXES.value or known:
-        found[axis] = growth.along(axis, repeats=REPEATS.value, seconds=SECONDS.value)
-        rates = ', '.join(f'{point["at"]:g}: {point["images_per_second"]:,.0f}' for point in found[axis])
+        points = growth.along(axis, repeats=REPEATS.value, seconds=SECONDS.value)
+        rates = ', '.join(f'{point["at"]:g}: {point["images_per_second"]:,.0f}' for point in points)
         print(f'{axis:<8} {rates}', flush=True)
-    record.write(path, {'environment': frameworks.machine(), 'model': growth.MODEL, 'axes': found})
-    growth.draw(found, path.with_suffix('.png'))
+        found = record.read(path) or {'axes': {}}
+        found |= {'environment': frameworks.machine(), 'model': growth.MODEL}
+        axes = {**found['axes'], axis: points}
+        found['axes'] = {name: axes[name] for name in known if name in axes}
+        record.write(path, found)
+    growth.draw(found['axes'], found['environment']['cores'], path.with_suffix('.png'))
 
 
 if __name__ == '__main__':

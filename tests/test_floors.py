@@ -86,7 +86,8 @@ def test_low_floors_need_little(module):
         (('sklearn',), {m for m in MODULES if room(m) == 'data'} | {'jaxvision.sweeps.references'}),
         (
             ('matplotlib',),
-            {m for m in MODULES if m.startswith(('jaxvision.training.reports', 'jaxvision.sweeps.reports'))},
+            {m for m in MODULES if m.startswith(('jaxvision.training.reports', 'jaxvision.sweeps.reports'))}
+            | {'jaxvision.benchmarks.growth'},
         ),
         (('ml_collections',), {'jaxvision.settings'}),
         (('tensorflow', 'clu', 'absl'), set()),

@@ -1,4 +1,4 @@
-"""Our training against PyTorch's: the same model, batch and data, all sides in turn, and the ratio of their medians.
+"""Our training against PyTorch's: the same model, batch and data, all sides in turn, and the ratio, round by round.
 
 Our side is what launch/train.py runs, with its records; theirs is `pytorch.py` under another interpreter, eager and
 compiled, of which the quicker counts.
@@ -42,8 +42,8 @@ class Ours:
         self.batch_size, self.devices = run.plan.batch_size, run.parallel.devices
         self.parameters = cost.parameters(jax.eval_shape(run.task.init, jax.random.key(0))['params'])
         with convolution.plain():  # What the model asks for, however it is computed.
-            asked = summary.lowered_step(run).cost_analysis() or {}
-        compiled = summary.lowered_step(run).compile().cost_analysis() or {}
+            lowered = summary.lowered_step(run)
+        asked, compiled = (stage.cost_analysis() or {} for stage in (lowered, lowered.compile()))
         self.flops = len(self.devices) * float(asked['flops'])
         self.bytes = len(self.devices) * float(compiled['bytes accessed'])
 
@@ -104,13 +104,14 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
     Args:
       model: a key of `cases.MODELS`.
       python: an interpreter that has torch.
-      repeats: rounds; the medians are compared.
+      repeats: rounds.
       seconds: that our side trains a round.
 
     Returns:
       A row of benchmarks.json: {'model', 'device', 'batch_size', 'parameters', 'ours_ms', 'theirs_ms': of a step,
       'theirs': the quicker variant, 'variants': {variant: ms}, 'ratio': the median of the rounds' ours / theirs,
-      'spread': [least, most] of them, 'gflop', 'gbyte': of a step of ours, 'peak_gflops', 'percent_of_peak': of ours}.
+      'spread': [least, most] of them, 'gflop', 'gbyte': of a step, as XLA counts
+      them for its own convolutions, 'peak_gflops', 'percent_of_peak': of ours}.
 
     Raises:
       UserError: the interpreter cannot be run, has no torch, or builds another network.

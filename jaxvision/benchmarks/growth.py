@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import multiprocessing
+import os
 import pathlib
 import statistics
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from jaxvision.benchmarks.cases import settings_of
 from jaxvision.benchmarks.frameworks import Ours
 from jaxvision.settings import Settings
 from jaxvision.sweeps import designs
-from jaxvision.training import parallel
+from jaxvision.training import environment, setup
 
 MODEL = 'cnn'
 # Axis -> what is overridden, its values, and what else is.
@@ -39,27 +40,23 @@ def along(axis: str, *, repeats: int = 3, seconds: float = 2.0) -> list[dict[str
 
     Args:
       axis: a key of `AXES`, or `trials`.
-      repeats, seconds: rounds, and about how long each point runs in one.
+      repeats: rounds.
+      seconds: about how long each point runs in one; a sweep of trials runs whole.
 
     Returns:
-      [{'at', 'images_per_second': the median of the rounds, 'spread': [least, most]}].
+      [{'at', 'images_per_second': the median of the rounds, 'spread': [least, most], 'devices'}].
     """
     if axis == 'trials':
         return _trials(repeats)
-    if axis != 'devices':
-        return _points(axis, repeats, seconds)
-    # As many CPU devices must be there before JAX first looks.
-    most = int(max(AXES[axis][1]))
-    with concurrent.futures.ProcessPoolExecutor(
-        1, multiprocessing.get_context('spawn'), parallel.set_up_cpu, (most,)
-    ) as other:
-        return other.submit(_points, axis, repeats, seconds).result()
-
-
-def _points(axis: str, repeats: int, seconds: float) -> list[dict[str, Any]]:
     key, values, others = AXES[axis]
-    sides = [Ours(settings.override(settings_of(MODEL), {**others, key: value})) for value in values]
-    steps = []
+    some = [settings.override(settings_of(MODEL), {**others, key: value}) for value in values]
+    rounds, devices = _apart(some, repeats, seconds) if axis == 'devices' else _rounds(some, repeats, seconds)
+    return _points(values, rounds, devices)
+
+
+def _rounds(some: Sequence[Settings], repeats: int, seconds: float) -> tuple[list[list[float]], list[int]]:
+    """Images/s of each of the settings, round by round, and on how many devices."""
+    sides, steps = [Ours(each) for each in some], []
     for side in sides:
         side.milliseconds(2)  # Compiles.
         steps.append(max(4, round(1e3 * seconds / side.milliseconds(4))))
@@ -67,7 +64,26 @@ def _points(axis: str, repeats: int, seconds: float) -> list[dict[str, Any]]:
         [1e3 * side.batch_size / side.milliseconds(count) for side, count in zip(sides, steps, strict=True)]
         for _ in range(repeats)
     ]
-    return [_point(value, list(rates)) for value, rates in zip(values, zip(*rounds, strict=True), strict=True)]
+    return rounds, [len(side.devices) for side in sides]
+
+
+def _apart(some: Sequence[Settings], repeats: int, seconds: float) -> tuple[list[list[float]], list[int]]:
+    """The same, each in a process that has as many CPU devices as it asks for, or as cores."""
+    spawn, rounds = multiprocessing.get_context('spawn'), []
+    for _ in range(repeats):
+        rounds.append([])
+        for each in some:
+            count = max(each.devices, environment.cores())
+            with concurrent.futures.ProcessPoolExecutor(1, spawn, _begin, (count,)) as process:
+                ((rate,),), _ = process.submit(_rounds, [each], 1, seconds).result()
+            rounds[-1].append(rate)
+    return rounds, [each.devices for each in some]
+
+
+def _begin(devices: int) -> None:
+    os.environ.pop('XLA_FLAGS', None)
+    os.environ['JAX_PLATFORMS'] = 'cpu'
+    setup.process(devices)
 
 
 def _trials(repeats: int) -> list[dict[str, Any]]:
@@ -78,15 +94,18 @@ def _trials(repeats: int) -> list[dict[str, Any]]:
         rates = [engines.images_per_second(base, designs.seeds({'student': {}}, seeds=count)) for count in TRIALS]
         if number:
             rounds.append(rates)
-    return [_point(value, list(rates)) for value, rates in zip(TRIALS, zip(*rounds, strict=True), strict=True)]
+    return _points(TRIALS, rounds, [1] * len(TRIALS))
 
 
-def _point(at: float, rates: Sequence[float]) -> dict[str, Any]:
-    return {'at': at, 'images_per_second': statistics.median(rates), 'spread': [min(rates), max(rates)]}
+def _points(values: Sequence[float], rounds: Sequence[Sequence[float]], devices: Sequence[int]) -> list[dict[str, Any]]:
+    return [
+        {'at': at, 'images_per_second': statistics.median(rates), 'spread': [min(rates), max(rates)], 'devices': count}
+        for at, rates, count in zip(values, zip(*rounds, strict=True), devices, strict=True)
+    ]
 
 
-def draw(found: dict[str, list[dict[str, Any]]], path: pathlib.Path) -> None:
-    """One panel an axis, both scales logarithmic, the spread of the rounds as a band."""
+def draw(found: dict[str, list[dict[str, Any]]], cores: int, path: pathlib.Path) -> None:
+    """One panel an axis, both scales logarithmic, the spread of the rounds as a band; hollow: on one device."""
     import matplotlib
 
     matplotlib.use('Agg')
@@ -96,14 +115,17 @@ def draw(found: dict[str, list[dict[str, Any]]], path: pathlib.Path) -> None:
         'batch': 'batch size',
         'width': 'width of the layers',
         'dataset': 'images in the dataset',
-        'devices': 'CPU devices on 2 cores',
+        'devices': f'CPU devices on {cores} cores',
         'trials': 'trials of a sweep',
     }
     figure, axes = plt.subplots(1, len(found), figsize=(3.1 * len(found), 3.0), layout='constrained', squeeze=False)
     for panel, (axis, points) in zip(axes[0], found.items(), strict=True):
         at = [point['at'] for point in points]
         panel.fill_between(at, *zip(*(point['spread'] for point in points), strict=True), alpha=0.2, linewidth=0)
-        panel.plot(at, [point['images_per_second'] for point in points], marker='o', markersize=4)
+        rates = [point['images_per_second'] for point in points]
+        (line,) = panel.plot(at, rates, linewidth=1)
+        fills = ['white' if point['devices'] == 1 else line.get_color() for point in points]
+        panel.scatter(at, rates, s=18, c=fills, edgecolors=line.get_color(), zorder=3)
         panel.set_xscale('log', base=2)
         panel.set_yscale('log')
         panel.set_xticks(at, [f'{value:g}' for value in at], fontsize=7)

@@ -1,8 +1,9 @@
 """What a step costs beside others of ours: evaluation, distillation, and many small networks as one program.
 
-Every figure is a ratio of programs that ran in turn in one process; each is called as the loop calls it.
+Every figure is a ratio of programs that ran in turn in one process, with as many calls under way as the loop has.
 """
 
+import collections
 import dataclasses
 import statistics
 import time
@@ -17,7 +18,7 @@ from jaxvision import assembly, rng, settings
 from jaxvision.benchmarks.cases import COMMON, settings_of
 from jaxvision.data import order, resident
 from jaxvision.settings import Settings
-from jaxvision.training import evaluation, step
+from jaxvision.training import evaluation, loop
 from jaxvision.training.stack import Stack
 
 MODELS = ('mlp', 'vit', 'cnn', 'resnet20', 'detector')  # Whose evaluation is measured.
@@ -56,7 +57,7 @@ def evaluate(model: str, *, repeats: int = 5, seconds: float = 2.0) -> dict[str,
     run = assembly.assemble(settings_of(model))
     images = evaluation.batch_size(run.source.shape) * len(run.parallel.devices)
     sides = {'train': _train(run), 'evaluate': _predict(run, images)}
-    rounds = _in_turn(sides, repeats, seconds)
+    rounds = _in_turn(run, sides, repeats, seconds)
     times = [images / one['evaluate'] / (run.plan.batch_size / one['train']) for one in rounds]
     return {'model': model, 'device': _device(run), **_milliseconds(rounds), **_told('times', times)}
 
@@ -85,7 +86,7 @@ def distil(student: str, teacher: str, *, repeats: int = 5, seconds: float = 2.0
         'teacher': _predict(above, own.data.batch_size),
         'distilled': _train(distilled, known),
     }
-    rounds = _in_turn(sides, repeats, seconds)
+    rounds = _in_turn(distilled, sides, repeats, seconds)
     times = [one['distilled'] / (one['student'] + one['teacher']) for one in rounds]
     names = {'model': f'{student} < {teacher}', 'device': _device(distilled)}
     return {**names, **_milliseconds(rounds), **_told('times', times)}
@@ -105,7 +106,7 @@ def stack(one: Settings, name: str, count: int = 16, *, repeats: int = 5, second
       'spread': of the rounds}.
     """
     run = assembly.assemble(one, devices=jax.local_devices()[:1])
-    rounds = _in_turn({'one': _train(run), 'stacked': _stack(run, count)}, repeats, seconds)
+    rounds = _in_turn(run, {'one': _train(run), 'stacked': _stack(run, count)}, repeats, seconds)
     times = [count * one['one'] / one['stacked'] for one in rounds]
     return {'model': name, 'device': _device(run), 'count': count, **_milliseconds(rounds), **_told('times', times)}
 
@@ -124,7 +125,7 @@ def _train(run: assembly.Run, teacher: assembly.Teacher | None = None) -> Callab
 
 
 def _predict(run: assembly.Run, images: int) -> Callable[[], Any]:
-    program = run.parallel.predict(step.predict_step(run.task))
+    program = run.programs.predict
     context, variables = run.context(), run.initial().variables
     ids = run.parallel.cut(np.resize(run.splits.train, images))
     return lambda: program((variables,), context, ids)
@@ -142,7 +143,7 @@ def _stack(run: assembly.Run, count: int) -> Callable[[], Any]:
     strengths = jax.tree.map(lambda leaf: jnp.stack([leaf] * count), run.strengths())
     context = jax.device_put({'data': resident.resident(run.source), 'strengths': strengths})
     keys = jnp.stack([rng.base(seed) for seed in range(count)])
-    ids = jnp.stack([order.batch_ids(run.splits.train, seed, 0, run.plan.batch_size) for seed in range(count)])[None]
+    ids = np.stack([order.batch_ids(run.splits.train, seed, 0, run.plan.batch_size) for seed in range(count)])[None]
     train = program.train(1)
 
     def call():
@@ -153,20 +154,26 @@ def _stack(run: assembly.Run, count: int) -> Callable[[], Any]:
     return call
 
 
-def _in_turn(sides: Mapping[str, Callable[[], Any]], repeats: int, seconds: float) -> list[dict[str, float]]:
+def _in_turn(
+    run: assembly.Run, sides: Mapping[str, Callable[[], Any]], repeats: int, seconds: float
+) -> list[dict[str, float]]:
     """Seconds a call of each side, round by round."""
+    ahead = loop.in_flight(run.parallel.devices)
     calls = {}
     for name, side in sides.items():
         jax.block_until_ready(side())  # Compiles.
-        calls[name] = max(1, round(seconds / _seconds(side, 3)))
-    return [{name: _seconds(side, calls[name]) for name, side in sides.items()} for _ in range(repeats)]
+        calls[name] = max(1, round(seconds / _seconds(side, 3, ahead)))
+    return [{name: _seconds(side, calls[name], ahead) for name, side in sides.items()} for _ in range(repeats)]
 
 
-def _seconds(side: Callable[[], Any], calls: int) -> float:
-    """Of a call, each waited for."""
-    started = time.perf_counter()
+def _seconds(side: Callable[[], Any], calls: int, ahead: int) -> float:
+    """Of a call, with so many under way while the next is dispatched."""
+    started, under_way = time.perf_counter(), collections.deque()
     for _ in range(calls):
-        jax.block_until_ready(side())
+        under_way.append(side())
+        if len(under_way) > ahead:
+            jax.block_until_ready(under_way.popleft())
+    jax.block_until_ready(list(under_way))
     return (time.perf_counter() - started) / calls
 
 

@@ -19,12 +19,16 @@ def update(path: pathlib.Path, rows: Sequence[Mapping[str, Any]], environment: M
     Returns:
       The file's content: {'environment': {device: ...}, 'rows': [...]}.
     """
-    found = json.loads(path.read_text()) if path.exists() else {'environment': {}, 'rows': []}
+    found = read(path) or {'environment': {}, 'rows': []}
     kept = {(row['model'], row['device']): row for row in (*found['rows'], *rows)}
     found['rows'] = sorted(kept.values(), key=lambda row: (row['device'], row['model']))
     found['environment'] |= {row['device']: environment for row in rows}
     write(path, found)
     return found
+
+
+def read(path: pathlib.Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {}
 
 
 def write(path: pathlib.Path, found: Mapping[str, Any]) -> None:

@@ -18,10 +18,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jaxvision.errors import UserError
+
 Parts = list[list[jax.Array]]  # A matrix of arrays of one shape.
 LAYOUT = lax.conv_dimension_numbers((1,) * 4, (1,) * 4, ('NHWC', 'HWIO', 'NHWC'))
 # What flax.linen.Conv asks for besides, if it was not told otherwise.
 USUAL = {'lhs_dilation': (1, 1), 'rhs_dilation': (1, 1), 'feature_group_count': 1}
+ALGORITHMS = ('winograd', 'xla')
 CHANNELS = 128  # From so many on, the fewer of input and output counting, Winograd's is quicker.
 _plain: list[bool] = []
 
@@ -40,9 +43,14 @@ def algorithm() -> str:
     """Of the convolutions that are traced now: `xla`, or `winograd` where that suits.
 
     The environment variable JAXVISION_CONVOLUTION=xla makes them XLA's everywhere.
+
+    Raises:
+      UserError: the variable has another value.
     """
-    xla = _plain or jax.default_backend() != 'cpu' or os.environ.get('JAXVISION_CONVOLUTION') == 'xla'
-    return 'xla' if xla else 'winograd'
+    asked = os.environ.get('JAXVISION_CONVOLUTION', ALGORITHMS[0])
+    if asked not in ALGORITHMS:
+        raise UserError(f'JAXVISION_CONVOLUTION is {asked!r}; known are {", ".join(ALGORITHMS)}')
+    return 'xla' if _plain or jax.default_backend() != 'cpu' else asked
 
 
 def convolve(
@@ -55,7 +63,7 @@ def convolve(
 ) -> jax.Array:
     """lax.conv_general_dilated, to be handed to flax.linen.Conv.
 
-    Where `algorithm` is not XLA's, it is equal to that within rounding, and differentiable in reverse only.
+    Where `algorithm` is not XLA's, it is equal to that within rounding, and its first derivative is in reverse only.
 
     Args:
       x: [batch, height, width, channel].
@@ -73,6 +81,7 @@ def convolve(
     return _convolve(x, kernel, tuple(strides), tuple((low, high) for low, high in padding))
 
 
+@jax.custom_jvp
 def materialize(x: jax.Array) -> jax.Array:
     """x, as an array in memory: no consumer of it computes it anew.
 
@@ -82,6 +91,11 @@ def materialize(x: jax.Array) -> jax.Array:
     first = x[(0,) * x.ndim]
     times = (jnp.isnan(first) & (first < 1)).astype(jnp.int32)
     return lax.while_loop(lambda carry: carry[0] < times, lambda carry: (carry[0] + 1, carry[1] + carry[1]), (0, x))[1]
+
+
+@materialize.defjvp
+def _tangent(primals, tangents):
+    return materialize(*primals), tangents[0]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

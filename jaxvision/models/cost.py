@@ -18,7 +18,8 @@ def flops(function, *args) -> float:
     Nothing is computed. Two a multiplication, as is usual; everything else that a network does is small beside them.
     """
     with convolution.plain():
-        return _flops(jax.make_jaxpr(function)(*args).jaxpr)
+        traced = jax.make_jaxpr(lambda *args: function(*args))(*args)  # Anew: what was traced before is kept.
+    return _flops(traced.jaxpr)
 
 
 def _flops(jaxpr) -> float:

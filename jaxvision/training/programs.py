@@ -52,6 +52,7 @@ class Programs:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def programs(task: Task, optimizer: Optimizer, parallel: Parallel) -> Programs:
-    """The programs of all runs of this task, under this optimizer, on these devices."""
+def programs(task: Task, optimizer: Optimizer, parallel: Parallel, convolution: str) -> Programs:
+    """The programs of all runs of this task, under this optimizer, on these devices, with these convolutions."""
+    del convolution  # Which `models.convolution.algorithm` they are traced with.
     return Programs(task, optimizer, parallel)

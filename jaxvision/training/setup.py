@@ -8,9 +8,9 @@ from jaxvision.data import sources
 from jaxvision.training import environment, parallel
 
 
-def process() -> None:
-    """One CPU device for each core that this process may use, and programs that are kept from run to run."""
-    parallel.set_up_cpu(environment.cores())
+def process(cpu_devices: int = 0) -> None:
+    """CPU devices, one for each core that this process may use unless told, and programs kept from run to run."""
+    parallel.set_up_cpu(cpu_devices or environment.cores())
     if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
         jax.config.update('jax_compilation_cache_dir', str(sources.cache_dir() / 'compilation'))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)

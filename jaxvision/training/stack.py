@@ -70,6 +70,7 @@ def _where(mask, ours, theirs):
 
 
 @functools.lru_cache(maxsize=KEPT)
-def stack(task: Task, optimizer: Optimizer) -> Stack:
-    """The programs of all stacks of this task, under this optimizer."""
+def stack(task: Task, optimizer: Optimizer, convolution: str) -> Stack:
+    """The programs of all stacks of this task, under this optimizer, with these convolutions."""
+    del convolution  # Which `models.convolution.algorithm` they are traced with.
     return Stack(task, optimizer)

@@ -1,6 +1,7 @@
 """Ours against PyTorch's, with a stand-in for its interpreter that answers as benchmarks/pytorch.py does."""
 
 import json
+import pathlib
 import sys
 
 import pytest
@@ -49,6 +50,14 @@ def test_rows_and_table(launch, interpreter, tmp_path):
     assert row['percent_of_peak'] == pytest.approx(100 * row['gflop'] / (1e-3 * row['ours_ms'] * row['peak_gflops']))
     assert found['environment'][row['device']]['versions']['torch'] == '0.0'
     assert record.table(found) in done.stdout
+
+
+def test_the_readme_has_the_table():
+    """As the command prints it, of the file that it has written."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    found = json.loads((root / 'benchmarks.json').read_text())
+    assert {row['model'] for row in found['rows']} == set(MODELS)
+    assert record.table(found) in (root / 'README.md').read_text()
 
 
 def test_another_network_is_told(launch, interpreter, tmp_path):

@@ -7,8 +7,10 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxvision import models
+from jaxvision.errors import UserError
 from jaxvision.models import convolution
 from jaxvision.models.convolution import materialize
+from jaxvision.models.detector import Detector
 
 LAYOUT = convolution.LAYOUT
 # height, width, channels, filters, kernel, stride, padding: Winograd's can compute the first three.
@@ -171,13 +173,42 @@ def test_materialize_stays_in_the_compiled_program():
     ids=['resnet', 'convnet'],
 )
 def test_networks_use_it(name, values):
-    """Every convolution that can be Winograd's is."""
+    """Every convolution is of this kind."""
     model = models.build(name, 7, **values)
     images = drawn(0, 1, 8, 8, 3)
     variables = jax.eval_shape(model.init, jax.random.key(0), images)
     program = str(jax.make_jaxpr(model.apply)(variables, images))
     kernels = [leaf.shape for leaf in jax.tree.leaves(variables['params']) if leaf.ndim == 4]
     assert program.count('name=_convolve') == len(kernels) > 0
+
+
+def test_a_detector_uses_it():
+    encoder = models.build('convnet', 0, filters=(4, 8), convs=1)
+    model = Detector(encoder, 3, levels=2, features=8, convs=1)
+    images = drawn(0, 1, 16, 16, 3)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    kernels = [leaf.shape for leaf in jax.tree.leaves(variables['params']) if leaf.ndim == 4 and leaf.shape[0] == 3]
+    assert str(jax.make_jaxpr(model.apply)(variables, images)).count('name=_convolve') >= len(kernels) > 3
+
+
+def test_second_derivatives():
+    """Reverse over reverse, and forward over reverse: a Hessian times a vector."""
+    x, kernel, strides, padding = arguments(EVEN[0], batch=1)
+
+    def product(conv, of):
+        gradient = jax.grad(lambda x: jnp.sum(conv(x, kernel, strides, padding) ** 3))
+        if of == 'reverse':
+            return jax.grad(lambda x: jnp.vdot(gradient(x), drawn(4, *x.shape)))(x)
+        return jax.jvp(gradient, (x,), (drawn(4, *x.shape),))[1]
+
+    for of in ('reverse', 'forward'):
+        np.testing.assert_allclose(product(convolve, of), product(xla, of), rtol=1e-3, atol=1e-2)
+
+
+def test_another_value_of_the_switch_is_told(monkeypatch):
+    monkeypatch.setenv('JAXVISION_CONVOLUTION', 'XLA')
+    with pytest.raises(UserError, match="JAXVISION_CONVOLUTION is 'XLA'; known are winograd, xla"):
+        convolution.algorithm()
 
 
 def test_a_network_trains_the_same():

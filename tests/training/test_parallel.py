@@ -6,11 +6,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxvision import models, optim, rng
+from jaxvision import assembly, models, optim, rng
+from jaxvision.benchmarks.cases import settings_of
 from jaxvision.data import order, resident, sources
 from jaxvision.data.source import Source
 from jaxvision.errors import UserError
 from jaxvision.models.detector import Detector, Localizer
+from jaxvision.settings import override
 from jaxvision.tasks.classify import Classify
 from jaxvision.tasks.detect import Detect
 from jaxvision.tasks.distill import Distill
@@ -201,6 +203,28 @@ def test_small_networks_keep_one_cpu_device(monkeypatch):
 )
 def test_several_devices_pay_where_each_weight_is_used_often(flops, parameters, spread):
     assert parallel.pays(flops, parameters) == spread
+
+
+@pytest.mark.parametrize('name, count', [('cnn', 8), ('vit', 8), ('mlp', 1)])
+def test_a_run_takes_the_devices_that_pay(name, count, monkeypatch):
+    run = assembly.assemble(settings_of(name))
+    assert len(run.parallel.devices) == 8
+    monkeypatch.setenv('XLA_FLAGS', '')
+    assert len(assembly.assemble(settings_of(name)).parallel.devices) == count
+
+
+def test_a_few_images_are_left_to_one_device(monkeypatch):
+    monkeypatch.setenv('XLA_FLAGS', '')
+    few = override(settings_of('cnn'), {'data.batch_size': 8})
+    assert len(assembly.assemble(few).parallel.devices) == 1
+
+
+def test_programs_are_those_of_the_convolutions(monkeypatch):
+    run = assembly.assemble(settings_of('cnn'))
+    before = run.programs
+    assert run.programs is before
+    monkeypatch.setenv('JAXVISION_CONVOLUTION', 'xla')
+    assert run.programs is not before
 
 
 def test_steps_are_queued_on_one_cpu_device_alone():

@@ -16,6 +16,7 @@ import numpy as np
 from jaxvision import assembly, rng, runs
 from jaxvision.data import order, resident
 from jaxvision.errors import UserError
+from jaxvision.models import convolution
 from jaxvision.sweeps import trials
 from jaxvision.sweeps.trials import Trial
 from jaxvision.training import evaluation, loop
@@ -98,7 +99,7 @@ def _train(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
     teacher = trials.restored(some[0])
     members = [_Member(t, assembly.assemble(t.settings, teacher), not t.workdir.complete) for t in some]
     first = members[0].run
-    plan, program = first.plan, stack(first.task, first.optimizer)
+    plan, program = first.plan, stack(first.task, first.optimizer, convolution.algorithm())
     for member in members:
         if member.missing:
             (member.workdir / 'error.json').unlink(missing_ok=True)

@@ -61,7 +61,7 @@ def facts(environment: Mapping[str, Any]) -> dict[str, str]:
         more = [environment.get('device_kind'), f'{environment["cores"]} cores' if 'cores' in environment else None]
         told['Devices'] += f' ({", ".join(str(word) for word in more if word)})' if any(more) else ''
         if environment.get('convolution') == 'winograd':
-            told['Devices'] += '; wide 3x3 convolutions by Winograd'
+            told['Devices'] += '; convolutions by Winograd where that is quicker'
         if environment.get('xla_flags'):
             told['XLA_FLAGS'] = str(environment['xla_flags'])
     return told
