@@ -8,13 +8,15 @@ from absl import flags
 import command
 from jaxvision.errors import UserError
 
+DIGITS = ('classify', 'distill', 'ablation', 'crossval', 'temperature', 'capacity', 'localize', 'detect')
 OF = flags.DEFINE_enum(
     'of',
     'loop',
-    ['loop', 'engines', 'overhead', 'frameworks', 'parts', 'growth'],
+    ['loop', 'engines', 'overhead', 'frameworks', 'parts', 'growth', 'start'],
     "loop: the config's training against its bare step. engines: its sweep by each engine. overhead: what a trial of "
     'the sweep costs beyond its own work. frameworks: six models, ours against PyTorch. parts: evaluation, '
-    'distillation and stacked networks against training. growth: images/s by batch, width, dataset, devices, trials.',
+    'distillation and stacked networks against training. growth: images/s by batch, width, dataset, devices, trials. '
+    'start: seconds from the command to the first step.',
 )
 STEPS = flags.DEFINE_integer('steps', 150, 'Of the loop: a round.', lower_bound=1)
 REPEATS = flags.DEFINE_integer('repeats', 5, 'Rounds on each side.', lower_bound=1)
@@ -23,13 +25,14 @@ PYTORCH = flags.DEFINE_string('pytorch', '', 'Of the frameworks: a Python interp
 MODELS = flags.DEFINE_list('models', [], 'Of the frameworks: which; all if empty.')
 SECONDS = flags.DEFINE_float('seconds', 4.0, 'Of the frameworks: a round of ours.', lower_bound=0.0)
 AXES = flags.DEFINE_list('axes', [], 'Of growth: which; all if empty.')
-OUTPUT = flags.DEFINE_string('output', '', 'Where rows are kept; benchmarks.json, results/parts.json or growth.json.')
+CONFIGS = flags.DEFINE_list('configs', list(DIGITS), 'Of the start: which files of configs/.')
+OUTPUT = flags.DEFINE_string('output', '', 'Where rows are kept; benchmarks.json or results/(parts|growth|start).json.')
 
 command.define_config()
 
 
 def main() -> None:
-    alone = {'frameworks': _frameworks, 'parts': _parts, 'growth': _growth}
+    alone = {'frameworks': _frameworks, 'parts': _parts, 'growth': _growth, 'start': _start}
     if OF.value in alone:
         alone[OF.value]()
         return
@@ -128,6 +131,22 @@ def _growth() -> None:
         found['axes'] = {name: axes[name] for name in known if name in axes}
         record.write(path, found)
     growth.draw(found['axes'], found['environment']['cores'], path.with_suffix('.png'))
+
+
+def _start() -> None:
+    command.set_up()
+    from jaxvision.benchmarks import frameworks, record, start
+
+    path, rows = pathlib.Path(OUTPUT.value or 'results/start.json'), []
+    for config in CONFIGS.value:
+        row = start.seconds(f'configs/{config}.py', repeats=REPEATS.value)
+        low, high = row['spread']
+        print(
+            f'{config:<12} first {row["first"]:5.1f} s, later {row["later"]:.1f} s ({low:.1f} to {high:.1f})',
+            flush=True,
+        )
+        rows.append(row)
+        record.write(path, {'environment': frameworks.machine(), 'rows': rows})
 
 
 if __name__ == '__main__':

@@ -125,7 +125,7 @@ def run(
     workdir.cut_back(done)
     progress = Progress(label, plan.steps, done, stream, headline)
     pending: collections.deque = collections.deque()
-    clock = _Clock(plan.batch_size)
+    clock = Clock(plan.batch_size)
     ahead = in_flight(parallel.devices)
 
     def feed(at: int) -> tuple[int, np.ndarray]:
@@ -213,7 +213,7 @@ def told(name: str, value: float, step: int) -> str:
     return f'the {name.replace("_", " ")} is {value} at step {step}: lower optim.lr or set optim.clip'
 
 
-class _Clock:
+class Clock:
     """Time spent training, without evaluations, saves and the first call, which compiles."""
 
     def __init__(self, batch_size: int):

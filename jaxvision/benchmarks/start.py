@@ -1,0 +1,63 @@
+"""The way from the command to the first step: launch/train.py in processes of its own, until a step is done."""
+
+import os
+import pathlib
+import runpy
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from jaxvision.errors import UserError
+
+TRAIN = pathlib.Path(__file__).resolve().parents[2] / 'launch' / 'train.py'
+DONE = 'the first step is done'
+
+
+def seconds(config: str, *, repeats: int = 5) -> dict[str, Any]:
+    """From the start of the process to the end of its first training step.
+
+    Args:
+      config: path of a config file.
+      repeats: starts after the first; all of them find its compiled programs and its datasets.
+
+    Returns:
+      {'config', 'first': with empty caches, 'later': the median of the others, 'spread': [least, most]}, in seconds.
+
+    Raises:
+      UserError: the command ended before its first step.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        caches = {**os.environ, 'JAXVISION_CACHE': f'{folder}/cache'}
+        first, *later = (_start(config, f'{folder}/{number}', caches) for number in range(1 + repeats))
+    name = pathlib.Path(config).stem
+    return {'config': name, 'first': first, 'later': statistics.median(later), 'spread': [min(later), max(later)]}
+
+
+def _start(config: str, workdir: str, environment: Mapping[str, str]) -> float:
+    program = 'from jaxvision.benchmarks import start; start.until_first_step()'
+    command = [sys.executable, '-c', program, str(TRAIN), f'--config={config}', f'--workdir={workdir}']
+    started = time.perf_counter()
+    done = subprocess.run(command, env=environment, cwd=TRAIN.parents[1], capture_output=True, text=True)
+    elapsed = time.perf_counter() - started
+    if DONE not in done.stdout:
+        raise UserError(f'{config} came to no step: {(done.stderr.strip().splitlines() or ["it said nothing"])[-1]}')
+    return elapsed
+
+
+def until_first_step() -> None:
+    """Runs the script that the command line names, with its arguments, and leaves when a training step is done."""
+    from jaxvision.training import loop
+
+    def leave(self) -> None:
+        del self
+        print(DONE, flush=True)
+        os._exit(0)
+
+    loop.Clock.compiled = leave
+    sys.argv = sys.argv[1:]
+    sys.path.insert(0, str(TRAIN.parent))
+    runpy.run_path(sys.argv[0], run_name='__main__')

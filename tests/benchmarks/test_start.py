@@ -1,0 +1,18 @@
+"""Seconds to the first step."""
+
+import pytest
+
+from jaxvision.benchmarks import start
+from jaxvision.errors import UserError
+
+
+def test_starts_are_timed():
+    found = start.seconds('configs/ablation.py', repeats=1)
+    assert found['config'] == 'ablation'
+    assert found['spread'] == [found['later']] * 2
+    assert found['first'] > 0 and found['later'] > 0
+
+
+def test_a_command_that_ends_early_is_told():
+    with pytest.raises(UserError, match=r'configs/nowhere.py came to no step: .*nowhere'):
+        start.seconds('configs/nowhere.py', repeats=1)
