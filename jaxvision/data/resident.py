@@ -1,5 +1,6 @@
 """Small datasets live on the device, as uint8: the feed of a step is then only its ids."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -7,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvision.data.sources import Source
+
+COUNTED = 2**20  # Values counted at a time.
 
 
 class ObjectBatch(NamedTuple):
@@ -58,8 +61,13 @@ def pixel_statistics(source: Source, ids: np.ndarray) -> dict[str, np.ndarray]:
       {'mean': float32 [channel], 'std': float32 [channel]}, of pixels in [0, 1]; std is at least 1/255.
     """
     channels = source.shape[-1]
-    # From counts of each of the 256 values: exact, whatever the order, and without a float copy of the images.
-    counts = np.stack([np.bincount(source.images[ids][..., c].ravel(), minlength=256) for c in range(channels)])
+    # From counts of each of the 256 values: exact, whatever the order, and without a float copy of the images; some at
+    # a time, since bincount makes eight bytes of each.
+    some = max(1, COUNTED // math.prod(source.shape))
+    counts = np.zeros((channels, 256), np.int64)
+    for start in range(0, len(ids), some):
+        images = source.images[ids[start : start + some]]
+        counts += np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(channels)])
     values = np.arange(256) / 255
     mean = counts @ values / counts.sum(axis=1)
     variance = counts @ values**2 / counts.sum(axis=1) - mean**2

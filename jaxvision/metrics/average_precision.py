@@ -290,7 +290,7 @@ def bootstrap(table: list[Matches], draw: np.random.Generator, resamples: int = 
     """
     n = len(table[0].truths)
     detections = max(len(found.scores) for found in table)
-    chunk = max(1, min(resamples, 4_000_000 // max(n, detections, 1)))  # Bounds the memory, not the result.
+    chunk = max(1, min(resamples, 500_000 // max(n, detections, 1)))  # Bounds the memory, not the result.
     precision = []
     for start in range(0, resamples, chunk):
         count = min(chunk, resamples - start)

@@ -86,7 +86,7 @@ def bootstrap_means(values: np.ndarray) -> np.ndarray:
     """Means of resamples with replacement: float [n, k] -> [RESAMPLES, k]; always the same draws for the same n."""
     n = len(values)
     draw = rng.generator(0, 'bootstrap', n)
-    chunk = max(1, 2_000_000 // n)
+    chunk = max(1, 500_000 // n)
     means = []
     for start in range(0, RESAMPLES, chunk):
         count = min(chunk, RESAMPLES - start)
