@@ -71,8 +71,13 @@ class Run:
             o.name,
             decays=o.weight_decay > 0,
             decay=o.decay,
+            decayed=o.decayed,
+            rates=bool(o.head_lr or o.bias_lr),
             momentum=o.momentum,
+            other_momentum=o.other_momentum,
             b2=o.b2,
+            newton_schulz=o.newton_schulz,
+            normalize=o.normalize,
             clip=o.clip,
             schedule=o.schedule,
             steps=self.plan.steps,
@@ -96,6 +101,8 @@ class Run:
         s = self.settings
         values = {
             'learning_rate': s.optim.lr,
+            'head_rate': (s.optim.head_lr or s.optim.lr) / s.optim.lr,
+            'bias_rate': (s.optim.bias_lr or s.optim.lr) / s.optim.lr,
             'weight_decay': s.optim.weight_decay,
             'dropout': s.model.dropout,
             **{name: getattr(s.augment, name) for name in ('rotate', 'scale', *COLORS, 'mosaic')},
@@ -123,10 +130,11 @@ class Run:
 
     def creation(self) -> tuple[jax.Array, dict[str, Any], dict[str, Any]]:
         """What makes a state: key, strengths, constants."""
-        constants = {
-            **resident.pixel_statistics(self.source, self.splits.train),
-            'temperature': np.float32(self.settings.model.temperature),
-        }
+        train, model = self.splits.train, self.settings.model
+        statistics = resident.pixel_statistics(self.source, train)
+        constants = {**statistics, 'temperature': np.float32(model.temperature)}
+        if 'whitens' in models.hyperparameters(model.name):
+            constants['whitening'] = resident.whitening(self.source, train, statistics, model.whitens)
         return rng.key(self.settings.seed, 'init'), self.strengths(), constants
 
 
@@ -169,13 +177,18 @@ def _splits(fingerprint: str, data) -> Splits:
     )
 
 
-def build_task(settings: Settings, source: Source) -> Task:
+def build_task(settings: Settings, source: Source, train_size: int = 0) -> Task:
     """The task, with its network, that the settings describe.
+
+    Args:
+      settings: checked settings.
+      source: the dataset.
+      train_size: examples of an epoch; a task that is not trained does not need to know.
 
     Raises:
       UserError: the task wants objects, or at most one an image, and the dataset has none or more.
     """
-    s, views = settings, augmentations(settings)
+    s, views = settings, augmentations(settings, train_size)
     values = dataclasses.asdict(s.model)
     if s.task == 'classify':
         if source.objects is not None:
@@ -189,6 +202,7 @@ def build_task(settings: Settings, source: Source) -> Task:
             mixup=s.augment.mixup > 0,
             partners=s.augment.partners,
             smoothing=s.loss.label_smoothing > 0,
+            test_time=s.augment.test_time,
             dropout=s.model.dropout > 0,
         )
     if source.objects is None:
@@ -222,9 +236,17 @@ def build_task(settings: Settings, source: Source) -> Task:
     )
 
 
-def augmentations(settings: Settings) -> Views:
+def augmentations(settings: Settings, train_size: int) -> Views:
     a = settings.augment
-    return Views(a.mirror, a.crop, a.rotate > 0, a.scale > 0, tuple(name for name in COLORS if getattr(a, name) > 0))
+    return Views(
+        mirror=a.mirror,
+        alternate=train_size if a.mirror and a.alternate else 0,
+        crop=a.crop,
+        border=a.border,
+        rotate=a.rotate > 0,
+        scale=a.scale > 0,
+        colors=tuple(name for name in COLORS if getattr(a, name) > 0),
+    )
 
 
 def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None) -> Run:
@@ -246,7 +268,7 @@ def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None
             f'data.batch_size is {batch_size}, but the train split has only {train_size} examples; '
             'lower it or set data.full_batch'
         )
-    task = build_task(s, source)
+    task = build_task(s, source, train_size)
     try:
         flops, parameters = _cost(task)
     except ValueError as error:

@@ -1,15 +1,19 @@
 """Optimisation: learning-rate schedules, the weight-decay mask, and optimizers as optax chains."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-OPTIMIZERS = ('sgd', 'momentum', 'nesterov', 'adam', 'adamw')
+OPTIMIZERS = ('sgd', 'momentum', 'nesterov', 'adam', 'adamw', 'muon')
 SCHEDULES = ('constant', 'cosine', 'step', 'linear')
 DECAYS = ('decoupled', 'coupled')
+DECAYED = ('kernels', 'all')
+GROUPS = ('kernel', 'head', 'bias')  # Of parameters; see `group`.
 
 
 @dataclass(frozen=True)
@@ -17,8 +21,9 @@ class Optimizer:
     """What is static of an optimizer: two that are equal compile to the same step, whatever the traced strengths.
 
     Attributes:
-      name, decay, momentum, b2, clip: as in `chain`.
+      name, decay, decayed, momentum, other_momentum, b2, newton_schulz, normalize, clip: as in `chain`.
       decays: whether strengths['weight_decay'] acts.
+      rates: whether strengths['head_rate'] and strengths['bias_rate'] act, multiples of the learning rate.
       schedule, steps, warmup, milestones, factor: as in `schedule`.
       averaging: decay of the moving average of the weights; 0 keeps none.
     """
@@ -26,8 +31,13 @@ class Optimizer:
     name: str
     decays: bool = False
     decay: str = 'decoupled'
+    decayed: str = 'kernels'
+    rates: bool = False
     momentum: float = 0.9
+    other_momentum: float = 0.9
     b2: float = 0.999
+    newton_schulz: int = 5
+    normalize: bool = False
     clip: float = 0.0
     schedule: str = 'constant'
     steps: int = 1
@@ -48,10 +58,19 @@ class Optimizer:
             learning_rate=learning_rate,
             weight_decay=strengths['weight_decay'] if self.decays else None,
             decay=self.decay,
+            decayed=self.decayed,
+            rates={'head': strengths['head_rate'], 'bias': strengths['bias_rate']} if self.rates else None,
             momentum=self.momentum,
+            other_momentum=self.other_momentum,
             b2=self.b2,
+            newton_schulz=self.newton_schulz,
+            normalize=self.normalize,
             clip=self.clip,
         )
+
+    def decay_mask(self, params):
+        """Which parameters decay, where any do: a tree of bools like `params`."""
+        return decay_mask(params, self.decayed, normalized=self.name == 'muon' and self.normalize)
 
 
 def schedule(
@@ -98,13 +117,35 @@ def schedule(
     return optax.join_schedules([optax.linear_schedule(1 / rise, 1.0, max(rise - 1, 1)), after], [rise])
 
 
-def decay_mask(params):
-    """Which parameters decay: kernels do; biases, norm scales, positions and class tokens do not.
+def groups(params):
+    """What each parameter is: the kernel of a hidden layer, that of the classifier's head, or what has no matrix.
+
+    Returns:
+      A tree like `params` of names in `GROUPS`; `bias` are biases, norm scales, positions and class tokens.
+    """
+
+    def name(path, _) -> str:
+        layer = path[-2].key if len(path) > 1 else ''
+        return 'bias' if path[-1].key != 'kernel' else 'head' if layer == 'logits' else 'kernel'
+
+    return jax.tree_util.tree_map_with_path(name, params)
+
+
+def decay_mask(params, decayed: str = 'kernels', *, normalized: bool = False):
+    """Which parameters decay.
+
+    Args:
+      params: a tree.
+      decayed: `kernels` leaves out biases, norm scales, positions and class tokens; `all` does not.
+      normalized: whether hidden kernels are, as in `chain`: then they have no length to lose.
 
     Returns:
       A tree of bools like `params`.
     """
-    return jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key == 'kernel', params)
+    if decayed not in DECAYED:
+        raise ValueError(f'unknown choice {decayed!r} of what decays; known are {", ".join(DECAYED)}')
+    decaying = set(GROUPS) - ({'bias'} if decayed == 'kernels' else set()) - ({'kernel'} if normalized else set())
+    return jax.tree.map(lambda name: name in decaying, groups(params))
 
 
 def chain(
@@ -113,21 +154,33 @@ def chain(
     learning_rate,
     weight_decay=None,
     decay: str = 'decoupled',
+    decayed: str = 'kernels',
+    rates: Mapping[str, Any] | None = None,
     momentum: float = 0.9,
+    other_momentum: float = 0.9,
     b2: float = 0.999,
+    newton_schulz: int = 5,
+    normalize: bool = False,
     clip: float = 0.0,
 ) -> optax.GradientTransformation:
-    """An optimizer as an optax chain: clip -> [coupled L2] -> direction -> [decoupled decay] -> learning rate.
+    """An optimizer as an optax chain.
+
+    clip -> [coupled L2] -> direction -> [rates of groups] -> [decoupled decay] -> learning rate -> [normalize]
 
     Args:
-      name: sgd, momentum, nesterov, adam or adamw (adam with decoupled decay).
+      name: sgd, momentum, nesterov, adam, adamw (adam with decoupled decay) or muon, see `_muon`.
       learning_rate: scalar (it may be traced) or schedule.
       weight_decay: scalar (it may be traced), or None for a chain without decay.
       decay: `decoupled` shrinks the weights by learning_rate * weight_decay at each step (Loshchilov and Hutter,
         Decoupled Weight Decay Regularization, 2019); `coupled` adds weight_decay * weights to the gradient, the
         derivative of an L2 penalty of weight_decay / 2.
-      momentum: of momentum and nesterov, and b1 of adam.
+      decayed: what decays, as in `decay_mask`.
+      rates: {'head', 'bias'}: what the learning rates of these `groups` are, as multiples; None for all alike.
+      momentum: of momentum, nesterov and muon, and b1 of adam.
+      other_momentum: of what muon leaves to nesterov.
       b2: of adam.
+      newton_schulz: iterations of muon's orthogonalisation.
+      normalize: of muon: give each hidden kernel the norm sqrt(outputs) before a step is taken from it.
       clip: largest global norm of the gradient; 0 does not clip.
     """
     if name not in OPTIMIZERS:
@@ -140,12 +193,74 @@ def chain(
         'nesterov': lambda: optax.trace(momentum, nesterov=True),
         'adam': lambda: optax.scale_by_adam(b1=momentum, b2=b2),
         'adamw': lambda: optax.scale_by_adam(b1=momentum, b2=b2),
+        'muon': lambda: _muon(momentum, other_momentum, newton_schulz),
     }
+    normalized = name == 'muon' and normalize
+
+    def decaying(params):
+        return decay_mask(params, decayed, normalized=normalized)
+
     links = [optax.clip_by_global_norm(clip)] if clip else []
-    shrink = [] if weight_decay is None else [optax.add_decayed_weights(weight_decay, mask=decay_mask)]
-    direction = [directions[name]()]
+    shrink = [] if weight_decay is None else [optax.add_decayed_weights(weight_decay, mask=decaying)]
+    direction = [directions[name]()] + ([] if rates is None else [_scale_groups(rates)])
     links += shrink + direction if decay == 'coupled' else direction + shrink
-    return optax.chain(*links, optax.scale_by_learning_rate(learning_rate))
+    links += [optax.scale_by_learning_rate(learning_rate)]
+    return optax.chain(*links, *([_normalized()] if normalized else []))
+
+
+def _muon(momentum: float, other_momentum: float, iterations: int) -> optax.GradientTransformation:
+    """Hidden kernels move along the orthogonal matrix nearest to their momentum, all else by Nesterov's.
+
+    A kernel is a matrix from all that it reads to its outputs; its step has the spectral norm sqrt(outputs / inputs),
+    or 1 where it reads more than it puts out. Source: Jordan et al., Muon: An optimizer for hidden layers in neural
+    networks, 2024; Bernstein and Newhouse, Old Optimizer, New Norm, 2024.
+    """
+    hidden = optax.chain(
+        optax.contrib.scale_by_muon(ns_steps=iterations, beta=momentum, weight_dimension_numbers=_matrices),
+        optax.stateless(lambda updates, _: jax.tree_util.tree_map_with_path(_widened, updates)),
+    )
+    other = optax.trace(other_momentum, nesterov=True)
+    return optax.partition({'kernel': hidden, 'head': other, 'bias': other}, groups)
+
+
+def _outputs(path, kernel) -> tuple[int, ...]:
+    """The axes of a kernel that it puts out; it reads the others."""
+    # Flax's attention splits its features over heads: (features, heads, each) in, (heads, each, features) out.
+    return (1, 2) if kernel.ndim == 3 and path[-2].key != 'out' else (kernel.ndim - 1,)
+
+
+def _widened(path, update: jax.Array) -> jax.Array:
+    outputs = math.prod(update.shape[axis] for axis in _outputs(path, update))
+    return update * math.sqrt(max(1, outputs * outputs / update.size))
+
+
+def _matrices(params):
+    """Which axes of each kernel are read, and which are put out, for optax."""
+
+    def axes(path, kernel) -> optax.contrib.MuonDimensionNumbers:
+        outputs = _outputs(path, kernel)
+        read = tuple(axis for axis in range(kernel.ndim) if axis not in outputs)
+        return optax.contrib.MuonDimensionNumbers(read, outputs)
+
+    return jax.tree_util.tree_map_with_path(axes, params)
+
+
+def _scale_groups(rates: Mapping[str, Any]) -> optax.GradientTransformation:
+    return optax.stateless(
+        lambda updates, _: jax.tree.map(lambda update, name: update * rates.get(name, 1.0), updates, groups(updates))
+    )
+
+
+def _normalized() -> optax.GradientTransformation:
+    """Takes the step from where each hidden kernel has the norm sqrt(outputs)."""
+
+    def moved(update, weight, name):
+        if name != 'kernel':
+            return update
+        norm = jnp.maximum(jnp.linalg.norm(weight), 1e-12)
+        return update + weight * (math.sqrt(weight.shape[-1]) / norm - 1)
+
+    return optax.stateless(lambda updates, params: jax.tree.map(moved, updates, params, groups(updates)))
 
 
 def average(previous, current, decay: float, step):

@@ -20,7 +20,7 @@ from jaxvision.errors import UserError
 CHOICES = {
     'task': ('classify', 'localize', 'detect'),
     'parallel': ('pmap', 'shard_map'),
-    'model.name': ('linear', 'mlp', 'convnet', 'resnet', 'vit'),
+    'model.name': ('linear', 'mlp', 'convnet', 'resnet', 'vit', 'airbench'),
     'model.norm': ('none', 'batch', 'layer', 'group'),
     'model.dtype': ('float32', 'bfloat16'),
     'model.activation': ('relu', 'gelu', 'silu', 'tanh', 'leaky_relu'),
@@ -29,12 +29,15 @@ CHOICES = {
     'model.stem': ('3x3', '7x7'),
     'model.variant': ('', 'Ti', 'S', 'B'),
     'augment.partners': ('any', 'other_class'),
+    'augment.border': ('fill', 'reflect'),
+    'augment.test_time': ('none', 'mirror', 'mirror_shift'),
     'loss.name': ('cross_entropy', 'squared_error'),
     'loss.box': ('l1', 'smooth_l1', 'iou', 'giou', 'diou', 'ciou'),
     'loss.classification': ('bce', 'focal'),
     'detect.assigner': ('simota', 'task_aligned', 'center'),
-    'optim.name': ('sgd', 'momentum', 'nesterov', 'adam', 'adamw'),
+    'optim.name': ('sgd', 'momentum', 'nesterov', 'adam', 'adamw', 'muon'),
     'optim.decay': ('decoupled', 'coupled'),
+    'optim.decayed': ('kernels', 'all'),
     'optim.schedule': ('constant', 'cosine', 'step', 'linear'),
 }
 
@@ -97,9 +100,9 @@ class Model:
     dropout: float = setting(0.0, BELOW_ONE)
     temperature: float = setting(1.0, POSITIVE)  # Of the softmax, in training and evaluation.
     dtype: str = setting('float32')  # Of the computation; the weights are float32.
-    activation: str = setting('relu')  # mlp, convnet
+    activation: str = setting('relu')  # mlp, convnet, airbench
     hidden: tuple[int, ...] = setting((128, 128), ALL_POSITIVE)  # mlp
-    filters: tuple[int, ...] = setting((32, 64), ALL_POSITIVE)  # convnet, this and the next five
+    filters: tuple[int, ...] = setting((32, 64), ALL_POSITIVE)  # convnet, this and the next five; airbench
     convs: int = setting(1, AT_LEAST_ONE)
     kernel: int = setting(3, ODD)
     stride: int = setting(1, AT_LEAST_ONE)
@@ -107,6 +110,7 @@ class Model:
     dense: tuple[int, ...] = setting((128,), ALL_POSITIVE)
     depth: int = setting(20)  # resnet
     stem: str = setting('3x3')  # resnet
+    whitens: int = setting(2, AT_LEAST_ONE)  # airbench
     variant: str = setting('')  # vit, this and the next four
     patch: int = setting(4, AT_LEAST_ONE)
     embedding: int = setting(192, AT_LEAST_ONE)
@@ -122,7 +126,9 @@ class Augment:
     """What is done to the pixels of a training batch; see jaxvision.augment."""
 
     mirror: bool = setting(False)
+    alternate: bool = setting(False)  # Mirror each image in every other epoch, not at random.
     crop: int = setting(0, NOT_NEGATIVE)  # Pixels.
+    border: str = setting('fill')  # classify: what moves into view from outside of an image.
     rotate: float = setting(0.0, ANGLE)  # Degrees.
     scale: float = setting(0.0, NOT_NEGATIVE)  # Zoom by a factor between 1 / (1 + scale) and 1 + scale.
     brightness: float = setting(0.0, SHARE)  # This and the next three: jitter of the colours.
@@ -132,6 +138,7 @@ class Augment:
     mixup: float = setting(0.0, NOT_NEGATIVE)  # Beta's alpha.
     partners: str = setting('any')  # Of mixup, in classification.
     mosaic: float = setting(0.0, SHARE)  # detect: the share of images made of four.
+    test_time: str = setting('none')  # classify: the views that are averaged in evaluation.
 
 
 @dataclass(frozen=True)
@@ -151,10 +158,16 @@ class Optim:
 
     name: str = setting('momentum')
     lr: float = setting(0.1, POSITIVE)  # The peak.
+    head_lr: float = setting(0.0, NOT_NEGATIVE)  # classify: the peak of the head's kernel; 0 for lr.
+    bias_lr: float = setting(0.0, NOT_NEGATIVE)  # The peak of biases and all else that is no kernel; 0 for lr.
     momentum: float = setting(0.9, BELOW_ONE)  # b1 of adam.
+    other_momentum: float = setting(0.9, BELOW_ONE)  # muon, this and the next two: of what is no hidden kernel.
+    newton_schulz: int = setting(5, AT_LEAST_ONE)  # Iterations that make a step orthogonal.
+    normalize: bool = setting(False)  # Hidden kernels have the norm sqrt(outputs) before each step.
     b2: float = setting(0.999, BELOW_ONE)
     weight_decay: float = setting(0.0, NOT_NEGATIVE)
     decay: str = setting('decoupled')
+    decayed: str = setting('kernels')  # What decays: kernels, or all.
     schedule: str = setting('cosine')
     warmup: float = setting(0.0, BELOW_ONE)  # Share of the steps.
     milestones: tuple[float, ...] = setting((0.5, 0.75), (lambda v: all(0 < x < 1 for x in v), 'all between 0 and 1'))
@@ -364,6 +377,9 @@ def _check_together(settings: Settings) -> None:
     data = settings.data
     if data.folds and data.fold >= data.folds:
         raise UserError(f'config.data.fold is {data.fold}, but must be below config.data.folds, {data.folds}')
+    for prefix, recipe in (('', settings), ('teacher.', settings.teacher)):
+        if recipe.model.name == 'airbench' and settings.task != 'classify':
+            raise UserError(f'config.{prefix}model.name is airbench, which can only classify, not {settings.task}')
     for prefix, optim in (('', settings.optim), ('teacher.', settings.teacher.optim)):
         if optim.name == 'adamw' and optim.decay == 'coupled':
             raise UserError(f'config.{prefix}optim.decay is coupled, but adamw is decoupled by definition; use adam')
@@ -381,7 +397,10 @@ READ_BY = {
     'model.head_convs': ('detect',),
     'augment.mixup': ('classify', 'detect'),
     'augment.partners': ('classify',),
+    'augment.border': ('classify',),
+    'augment.test_time': ('classify',),
     'augment.mosaic': ('detect',),
+    'optim.head_lr': ('classify',),
     'loss.name': ('classify',),
     'loss.label_smoothing': ('classify', 'localize'),
     'loss.box': ('localize', 'detect'),
@@ -444,14 +463,22 @@ def _unread_recipe(recipe: Settings | Teacher, task: str, prefix: str) -> dict[s
             unread[f'{prefix}model.{key}'] = f'the model is {recipe.model.name}, which has no such thing'
     if recipe.data.full_batch:
         unread[f'{prefix}data.batch_size'] = 'data.full_batch is set'
-    if not recipe.augment.mixup:
+    augment = recipe.augment
+    if not augment.mixup:
         unread[f'{prefix}augment.partners'] = 'augment.mixup is 0'
+    if not augment.mirror:
+        unread[f'{prefix}augment.alternate'] = 'augment.mirror is off'
+    if not (augment.crop or augment.rotate or augment.scale):
+        unread[f'{prefix}augment.border'] = 'nothing moves in from outside: crop, rotate and scale are 0'
     optim = recipe.optim
     if optim.schedule != 'step':
         for key in ('milestones', 'factor'):
             unread[f'{prefix}optim.{key}'] = f'the schedule is {optim.schedule}'
     if not optim.weight_decay:
-        unread[f'{prefix}optim.decay'] = 'optim.weight_decay is 0'
+        unread[f'{prefix}optim.decay'] = unread[f'{prefix}optim.decayed'] = 'optim.weight_decay is 0'
+    if optim.name != 'muon':
+        for key in ('other_momentum', 'newton_schulz', 'normalize'):
+            unread[f'{prefix}optim.{key}'] = f'optim.name is {optim.name}'
     if optim.name == 'sgd':
         unread[f'{prefix}optim.momentum'] = 'optim.name is sgd, which has none'
     if not optim.name.startswith('adam'):

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvision import assembly, optim, teachers
+from jaxvision import assembly, teachers
 from jaxvision.data import resident
 from jaxvision.models import cost
 from jaxvision.settings import Settings
@@ -22,7 +22,7 @@ def describe(settings: Settings) -> str:
         layers(run),
         f'parameters {cost.parameters(params):,}; '
         f'{cost.flops(task.init, jax.random.key(0)) / 1e6:,.2f} MFLOPs an image forward (a multiply-add is two)',
-        decays(params, settings.optim.weight_decay, settings.optim.decay),
+        decays(run.optimizer.decay_mask(params), settings.optim.weight_decay, settings.optim.decay),
         plan(run),
         f'memory for training, estimated: {memory(run) / 2**20:,.1f} MiB'
         + (', and the teacher' if settings.distills else ''),
@@ -57,9 +57,9 @@ def _arguments(run: assembly.Run, batch: int):
     return variables, jax.ShapeDtypeStruct((batch, *run.source.shape), jnp.float32)
 
 
-def decays(params, weight_decay: float, decay: str) -> str:
-    """Which parameters decay, by name."""
-    leaves = jax.tree_util.tree_leaves_with_path(optim.decay_mask(params))
+def decays(mask, weight_decay: float, decay: str) -> str:
+    """Which parameters decay, by name; mask as from `optim.decay_mask`."""
+    leaves = jax.tree_util.tree_leaves_with_path(mask)
     names = {True: [], False: []}
     for path, decayed in leaves:
         names[decayed].append('/'.join(key.key for key in path))

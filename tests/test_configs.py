@@ -50,6 +50,7 @@ def shortened(config, batch: int = 4):
             classes,
         )
         config.data.image_size, config.data.generated_examples = 0, 40
+    config.data.validation_fraction = max(config.data.validation_fraction, 0.1)
     config.data.train_fraction = config.teacher.data.train_fraction = 1.0
     config.data.batch_size = config.teacher.data.batch_size = batch
     size = len(assembly.load_data(settings.resolve(config).data)[1].train)

@@ -69,13 +69,43 @@ class Adam:
         return first / (np.sqrt(second) + 1e-8)
 
 
-REFERENCES = {'sgd': Sgd, 'momentum': Momentum, 'nesterov': Nesterov, 'adam': Adam, 'adamw': Adam}
+class Muon:
+    """Jordan 2024: Nesterov's momentum, made orthogonal by Newton and Schulz's iteration of the fifth degree.
+
+    The momenta are means, each divided by what its weights sum to, as optax has it.
+    """
+
+    mean, count = 0.0, 0
+
+    def direction(self, gradient):
+        if gradient.ndim < 2:
+            raise AssertionError('what is no matrix goes by Nesterov')
+        self.count += 1
+        self.mean = MOMENTUM * self.mean + (1 - MOMENTUM) * gradient
+        ahead = MOMENTUM * self.mean / (1 - MOMENTUM ** (self.count + 1))
+        return newton_schulz(ahead + (1 - MOMENTUM) * gradient / (1 - MOMENTUM**self.count))
+
+
+def newton_schulz(matrix, iterations=5):
+    """[inputs, outputs] -> nearly U V^T of its U S V^T, times sqrt(outputs / inputs) where that is above 1."""
+    x = matrix / np.linalg.norm(matrix)
+    for _ in range(iterations):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x * np.sqrt(max(1, x.shape[1] / x.shape[0]))
+
+
+REFERENCES = {'sgd': Sgd, 'momentum': Momentum, 'nesterov': Nesterov, 'adam': Adam, 'adamw': Adam, 'muon': Muon}
+
+
+def reference(name, leaf):
+    return Nesterov() if name == 'muon' and leaf == 'bias' else REFERENCES[name]()
 
 
 def by_hand(name, decay, steps=3):
     """The weights after each step, in float64."""
     weights = {leaf: value.copy() for leaf, value in START['dense'].items()}
-    rules = {leaf: REFERENCES[name]() for leaf in weights}
+    rules = {leaf: reference(name, leaf) for leaf in weights}
     for step in range(steps):
         for leaf, gradient in gradients(step)['dense'].items():
             shrink = DECAY * weights[leaf] if leaf == 'kernel' else 0.0
@@ -88,7 +118,7 @@ def by_hand(name, decay, steps=3):
 
 
 def chain(name, decay, **kwargs):
-    values = {'learning_rate': LEARNING_RATE, 'momentum': MOMENTUM, 'b2': B2, **kwargs}
+    values = {'learning_rate': LEARNING_RATE, 'momentum': MOMENTUM, 'other_momentum': MOMENTUM, 'b2': B2, **kwargs}
     if decay != 'none':
         values |= {'weight_decay': DECAY, 'decay': decay}
     return optim.chain(name, **values)
@@ -174,7 +204,89 @@ def test_unknown_names_are_refused(kwargs, said):
         optim.chain(**kwargs, learning_rate=0.1)
 
 
-# What decays.
+# Muon.
+
+
+def test_muon_moves_a_convolution_as_the_matrix_from_its_patches():
+    draw = np.random.default_rng(0)
+    kernel, gradient = (draw.normal(size=(3, 3, 2, 5)).astype(np.float32) for _ in range(2))
+    params, gradients = {'conv': {'kernel': kernel}}, {'conv': {'kernel': gradient}}
+    rule = optim.chain('muon', learning_rate=1.0, momentum=0.0, newton_schulz=3)
+    updates, _ = rule.update(gradients, rule.init(params), params)
+    expected = -newton_schulz(np.float64(gradient).reshape(18, 5), 3)
+    np.testing.assert_allclose(updates['conv']['kernel'].reshape(18, 5), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('name', 'shape', 'matrix'),
+    [('query', (6, 2, 4), (6, 8)), ('out', (2, 4, 6), (8, 6))],
+)
+def test_muon_knows_what_attention_reads(name, shape, matrix):
+    gradient = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    params = {'attention': {name: {'kernel': gradient}}}
+    rule = optim.chain('muon', learning_rate=1.0, momentum=0.0)
+    updates, _ = rule.update(params, rule.init(params), params)
+    got = updates['attention'][name]['kernel'].reshape(matrix)
+    np.testing.assert_allclose(got, -newton_schulz(np.float64(gradient).reshape(matrix)), rtol=1e-4, atol=1e-4)
+
+
+def test_muon_leaves_the_head_to_nesterov():
+    params = {'ClassifierHead_0': {'logits': {'kernel': jnp.ones((2, 3)), 'bias': jnp.ones(3)}}}
+    muon = optim.chain('muon', learning_rate=0.1, momentum=0.3, other_momentum=0.8)
+    nesterov = optim.chain('nesterov', learning_rate=0.1, momentum=0.8)
+    states = [rule.init(params) for rule in (muon, nesterov)]
+    for factor in (1.0, -0.5):
+        gradients = jax.tree.map(lambda leaf: factor * leaf, params)  # noqa: B023
+        got, states[0] = muon.update(gradients, states[0], params)
+        expected, states[1] = nesterov.update(gradients, states[1], params)
+        assert_close(got, expected, rtol=1e-6)
+
+
+def test_normalized_kernels_step_from_a_norm_of_their_own():
+    draw = np.random.default_rng(2)
+    params = {
+        'dense': {'kernel': jnp.asarray(draw.normal(size=(7, 4)), jnp.float32), 'bias': jnp.ones(4)},
+        'zero': {'kernel': jnp.zeros((3, 2))},
+    }
+    gradients = jax.tree.map(lambda leaf: jnp.asarray(draw.normal(size=leaf.shape), jnp.float32), params)
+    values = {'learning_rate': 0.1, 'weight_decay': 0.2, 'decayed': 'all'}
+    plain, normed = (optim.chain('muon', **values, normalize=normalize) for normalize in (False, True))
+    step = {rule: rule.update(gradients, rule.init(params), params)[0] for rule in (plain, normed)}
+    kernel = params['dense']['kernel']
+    start = kernel * np.sqrt(4) / np.linalg.norm(kernel)
+    # It has no length to lose: decay does not act on it.
+    moved = start + step[plain]['dense']['kernel'] + 0.1 * 0.2 * kernel
+    np.testing.assert_allclose(kernel + step[normed]['dense']['kernel'], moved, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(step[normed]['dense']['bias'], step[plain]['dense']['bias'])
+    assert np.isfinite(step[normed]['zero']['kernel']).all()
+
+
+# What decays, and at which rate each parameter moves.
+
+
+def test_groups_have_rates_of_their_own():
+    params = {
+        'hidden': {'kernel': jnp.ones((2, 2)), 'bias': jnp.ones(2)},
+        'head': {'logits': {'kernel': jnp.ones((2, 3)), 'bias': jnp.ones(3)}},
+    }
+    rule = optim.chain('sgd', learning_rate=0.1, weight_decay=0.5, rates={'head': 2.0, 'bias': 3.0})
+    got, _ = rule.update(params, rule.init(params), params)
+    # The decay is that of the learning rate, whatever the group's.
+    for leaf, expected in (('kernel', -0.1 - 0.05), ('bias', -0.3)):
+        np.testing.assert_allclose(got['hidden'][leaf], expected, rtol=1e-6)
+    for leaf, expected in (('kernel', -0.2 - 0.05), ('bias', -0.3)):
+        np.testing.assert_allclose(got['head']['logits'][leaf], expected, rtol=1e-6)
+
+
+def test_all_decays_where_it_is_asked_to():
+    params = {'hidden': {'kernel': jnp.ones((2, 2)), 'bias': jnp.ones(2)}}
+    for decayed, bias in (('kernels', 0.0), ('all', -0.05)):
+        rule = optim.chain('sgd', learning_rate=0.1, weight_decay=0.5, decayed=decayed)
+        got, _ = rule.update(jax.tree.map(jnp.zeros_like, params), rule.init(params), params)
+        np.testing.assert_allclose(got['hidden']['kernel'], -0.05, rtol=1e-6)
+        np.testing.assert_allclose(got['hidden']['bias'], bias, rtol=1e-6)
+    with pytest.raises(ValueError, match="unknown choice 'some'"):
+        optim.decay_mask(params, 'some')
 
 
 SMALL = {
@@ -183,6 +295,7 @@ SMALL = {
     'convnet': {'filters': (4,), 'dense': (4,)},
     'resnet': {'depth': 18, 'width': 0.1},
     'vit': {'patch': 4, 'embedding': 4, 'layers': 1, 'heads': 2},
+    'airbench': {'filters': (4,)},
 }
 
 
@@ -203,8 +316,10 @@ def test_kernels_decay_and_nothing_else(name, norm):
     assert {path.split('/')[-1] for path, decays in mask.items() if decays} == {'kernel'}
     spared = {path.split('/')[-1] for path, decays in mask.items() if not decays}
     expected = {'bias'}
-    if norm != 'none' and name != 'linear':
+    if norm != 'none' and 'norm' in models.hyperparameters(name) and name != 'linear':
         expected |= {'scale'}
+    if name == 'airbench':
+        expected |= {'whitening_bias'}
     if name == 'vit':
         expected |= {'class_token', 'positions'}
     assert spared == expected

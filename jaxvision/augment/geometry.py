@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+BORDERS = ('fill', 'reflect')
+
 
 def affine(
     height: int,
@@ -47,14 +49,14 @@ def affine(
 
 
 def random_affine(
-    key: jax.Array, height: int, width: int, *, mirror: bool, crop, rotate, scale: ArrayLike = 0.0
+    key: jax.Array, height: int, width: int, *, mirror: bool | jax.Array, crop, rotate, scale: ArrayLike = 0.0
 ) -> jax.Array:
     """Draws the map of one image.
 
     Args:
       key: scalar key.
       height, width: image size in pixels.
-      mirror: whether to mirror half of the images.
+      mirror: whether to mirror half of the images; or a bool scalar array: whether to mirror this one.
       crop: pixels of padding that a random crop moves in: the shift is uniform on the integers [-crop, crop].
       rotate: degrees: the angle is uniform on [-rotate, rotate].
       scale: the factor's logarithm is uniform on [-log(1 + scale), log(1 + scale)], so that enlarged by a factor is
@@ -64,7 +66,7 @@ def random_affine(
       float32 [2, 3].
     """
     mirror_key, shift_key, angle_key = jax.random.split(key, 3)
-    flip = jax.random.bernoulli(mirror_key) if mirror else False
+    flip = jax.random.bernoulli(mirror_key) if mirror is True else mirror
     shift = jax.random.randint(shift_key, (2,), -crop, crop + 1).astype(jnp.float32)
     degrees = jax.random.uniform(angle_key, minval=-1.0, maxval=1.0) * rotate
     factor = 1.0
@@ -128,7 +130,13 @@ def invert(matrix: jax.Array) -> jax.Array:
     return jnp.concatenate([linear, offset[:, None]], axis=1)
 
 
-def warp(image: jax.Array, matrix: jax.Array, fill: ArrayLike = 0.0, size: tuple[int, int] | None = None) -> jax.Array:
+def warp(
+    image: jax.Array,
+    matrix: jax.Array,
+    fill: ArrayLike = 0.0,
+    size: tuple[int, int] | None = None,
+    border: str = 'fill',
+) -> jax.Array:
     """Resamples one image through an affine map, bilinearly.
 
     Args:
@@ -136,10 +144,13 @@ def warp(image: jax.Array, matrix: jax.Array, fill: ArrayLike = 0.0, size: tuple
       matrix: float32 [2, 3], as from `affine` or `letterbox`.
       fill: what shows outside the image: a scalar, or [channel].
       size: (height, width) of the result; the image's own by default.
+      border: what lies outside the image: `fill`, or `reflect`, the image mirrored about its first and last pixels.
 
     Returns:
       float [height, width, channel], of the image's dtype.
     """
+    if border not in BORDERS:
+        raise ValueError(f'unknown border {border!r}; known are {", ".join(BORDERS)}')
     height, width, _ = image.shape
     rows, columns = (jnp.arange(side, dtype=jnp.float32) for side in size or (height, width))
     y, x = jnp.meshgrid(rows, columns, indexing='ij')
@@ -151,6 +162,9 @@ def warp(image: jax.Array, matrix: jax.Array, fill: ArrayLike = 0.0, size: tuple
     outside = jnp.asarray(fill, image.dtype)
 
     def corner(rows, columns, weights):
+        if border == 'reflect':
+            index = (_reflected(rows, height), _reflected(columns, width))
+            return image[index] * weights[..., None].astype(image.dtype)
         inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
         index = (jnp.clip(rows, 0, height - 1).astype(jnp.int32), jnp.clip(columns, 0, width - 1).astype(jnp.int32))
         shown = image[index] * jnp.where(inside, weights, 0.0)[..., None].astype(image.dtype)
@@ -162,6 +176,13 @@ def warp(image: jax.Array, matrix: jax.Array, fill: ArrayLike = 0.0, size: tuple
         + corner(top + 1, left, part_y * (1 - part_x))
         + corner(top + 1, left + 1, part_y * part_x)
     )
+
+
+def _reflected(places: jax.Array, count: int) -> jax.Array:
+    """Where a whole number lands in 0 ... count - 1 when mirrors stand on the first and the last: -1 on 1."""
+    period = max(2 * (count - 1), 1)
+    places = jnp.mod(places, period).astype(jnp.int32)
+    return jnp.minimum(places, period - places) if count > 1 else jnp.zeros_like(places)
 
 
 def rescale(image: jax.Array, matrix: jax.Array) -> jax.Array:

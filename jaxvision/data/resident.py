@@ -10,6 +10,8 @@ import numpy as np
 from jaxvision.data.sources import Source
 
 COUNTED = 2**20  # Values counted at a time.
+SMALLEST = 5e-4  # Added to a variance before it is divided by.
+WHITENED_BY = 5000  # Training images that whitening is computed from, at most.
 
 
 class ObjectBatch(NamedTuple):
@@ -75,3 +77,32 @@ def pixel_statistics(source: Source, ids: np.ndarray) -> dict[str, np.ndarray]:
         'mean': mean.astype(np.float32),
         'std': np.sqrt(np.maximum(variance, 1 / 255**2)).astype(np.float32),
     }
+
+
+def whitening(source: Source, ids: np.ndarray, statistics: dict[str, np.ndarray], side: int) -> np.ndarray:
+    """Kernels that whiten the patches of the first training images: what they put out is uncorrelated, of variance 1.
+
+    The eigenvectors of the patches' second moments, each divided by the root of its eigenvalue. Source: Coates and Ng,
+    Learning Feature Representations with K-means, 2012, section 2.2 (there as ZCA, rotated back).
+
+    Args:
+      source: the dataset.
+      ids: int [n], the training split only.
+      statistics: from `pixel_statistics`: the patches are of normalised images.
+      side: of the square patches, in pixels.
+
+    Returns:
+      float32 [side * side * channel, side * side * channel], a kernel a column.
+    """
+    inputs = side * side * source.shape[-1]
+    moments, count = np.zeros((inputs, inputs)), 0
+    some = max(1, COUNTED // math.prod(source.shape))
+    ids = ids[:WHITENED_BY]
+    for start in range(0, len(ids), some):
+        images = (source.images[ids[start : start + some]] / 255 - statistics['mean']) / statistics['std']
+        windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))
+        patches = np.moveaxis(windows, 3, -1).reshape(-1, inputs)
+        moments += patches.T @ patches
+        count += len(patches)
+    values, vectors = np.linalg.eigh(moments / count)
+    return (vectors / np.sqrt(values + SMALLEST)).astype(np.float32)

@@ -5,6 +5,7 @@ import dataclasses
 import flax.linen as nn
 import jax.numpy as jnp
 
+from jaxvision.models.airbench import Airbench
 from jaxvision.models.convnet import ConvNet
 from jaxvision.models.mlp import MLP, Linear
 from jaxvision.models.resnet import ResNet
@@ -16,6 +17,7 @@ BUILDERS: dict[str, type[nn.Module]] = {
     'convnet': ConvNet,
     'resnet': ResNet,
     'vit': ViT,
+    'airbench': Airbench,
 }
 
 

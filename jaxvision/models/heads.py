@@ -1,5 +1,7 @@
 """Heads: what turns an encoder's features into outputs."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,8 +14,11 @@ class ClassifierHead(nn.Module):
     """
 
     num_classes: int
+    use_bias: bool = True
+    kernel_init: Callable = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, features: jax.Array) -> jax.Array:
         # In float32 whatever the encoder computes in: a bfloat16 logit has three digits.
-        return nn.Dense(self.num_classes, dtype=jnp.float32, name='logits')(features.astype(jnp.float32))
+        head = nn.Dense(self.num_classes, self.use_bias, jnp.float32, kernel_init=self.kernel_init, name='logits')
+        return head(features.astype(jnp.float32))

@@ -1,5 +1,6 @@
 """Classification: image -> encoder -> softmax with temperature -> class."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,8 +9,18 @@ import jax
 from jaxvision import augment, losses, rng
 from jaxvision.data import resident
 from jaxvision.models.layers import Training
-from jaxvision.tasks.task import Context, Examples, Network, Variables, apply, whole_batch
+from jaxvision.tasks.batches import whole_batch
+from jaxvision.tasks.task import Context, Examples, Network, Variables, apply
 
+# Views of an image that are averaged in evaluation, (share, mirrored, pixels down and right).
+TEST_TIME = {
+    'none': ((1.0, False, 0),),
+    'mirror': ((0.5, False, 0), (0.5, True, 0)),
+    'mirror_shift': (
+        *((0.25, flip, 0) for flip in (False, True)),
+        *((0.125, flip, shift) for flip in (False, True) for shift in (-1, 1)),
+    ),
+}
 LOSSES = {'cross_entropy': losses.cross_entropy, 'squared_error': losses.squared_error}
 
 
@@ -21,21 +32,20 @@ class Classify(Network):
       loss: a key of `LOSSES`.
       partners: of mixup, as in `augment.draw_partners`.
       smoothing: whether strengths['label_smoothing'] acts.
+      test_time: a key of `TEST_TIME`: the views of an image whose logits are averaged in evaluation.
     """
 
     loss: str = 'cross_entropy'
     partners: str = 'any'
     smoothing: bool = False
+    test_time: str = 'none'
 
     def examples(self, context: Context, ids: jax.Array, key: jax.Array, step: jax.Array, axis_name) -> Examples:
         strengths = context['strengths']
         images, labels = resident.gather(context['data'], ids)
         if self.views.moves:
-
-            def moved(image, example_key):
-                return augment.warp(image, self.views.matrix(example_key, *self.shape[:2], strengths))
-
-            images = jax.vmap(moved)(images, rng.key(key, 'augment', step, ids))
+            maps = self.views.maps(ids, self.shape, strengths, key, step, axis_name)
+            images = jax.vmap(lambda image, matrix: augment.warp(image, matrix, border=self.views.border))(images, maps)
         images = self.views.recolor(rng.key(key, 'color', step, ids), images, strengths)
         targets = losses.soft_targets(labels, self.num_classes)
         if self.smoothing:
@@ -56,8 +66,22 @@ class Classify(Network):
 
     def forward(self, variables: Variables, images: jax.Array, training: Training | None):
         """Logits float32 [batch, num_classes], already divided by the model's temperature, and batch_stats."""
-        logits, changed = apply(self.model, variables, images, training)
+        if training is None and self.test_time != 'none':
+            logits, changed = self._averaged(variables, images), variables['batch_stats']
+        else:
+            logits, changed = apply(self.model, variables, images, training)
         return logits / variables['constants']['temperature'], changed
+
+    def _averaged(self, variables: Variables, images: jax.Array) -> jax.Array:
+        """The mean logits of several views of each image: test-time augmentation, or multi-crop evaluation."""
+        height, width, _ = self.shape
+        logits = []
+        for share, flip, shift in TEST_TIME[self.test_time]:
+            # Shifted first, as the shares want it: an affine map mirrors first.
+            view = augment.affine(height, width, mirror=flip, shift=(shift, -shift if flip else shift))
+            seen = jax.vmap(lambda image, view=view: augment.warp(image, view, border='reflect'))(images)
+            logits.append(share * apply(self.model, variables, seen, None)[0])
+        return jax.tree.reduce(operator.add, logits)
 
     def losses(self, outputs: jax.Array, examples: Examples, strengths) -> dict[str, jax.Array]:
         return {'loss': LOSSES[self.loss](outputs, examples.targets)}

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jaxvision import augment, rng
 from jaxvision.data import pixels, resident
 from jaxvision.models.layers import Training
-from jaxvision.tasks.task import Context, Examples, Network, Variables, apply, whole_batch
+from jaxvision.tasks.batches import whole_batch
+from jaxvision.tasks.task import Context, Examples, Network, Variables, apply
 
 KEEP, THINNEST = 0.3, 1.0  # An object of which a smaller share, or fewer pixels either way, is in view is dropped.
 GREY = pixels.PADDING / 255  # What shows outside an image, here as around a letterboxed one.
@@ -66,8 +67,8 @@ class ObjectTask(Network):
         if self.mosaic:
             images, objects = self._mosaics(images, objects, strengths, ids, key, step, axis_name)
         if self.views.moves:
-            keys = rng.key(key, 'augment', step, ids)
-            images, objects = jax.vmap(self._moved, (0, 0, 0, None))(keys, images, objects, strengths)
+            maps = self.views.maps(ids, self.shape, strengths, key, step, axis_name)
+            images, objects = jax.vmap(self._moved)(maps, images, objects)
         images = self.views.recolor(rng.key(key, 'color', step, ids), images, strengths)
         weights = jnp.ones(objects[2].shape)
         if self.mixup:
@@ -80,10 +81,9 @@ class ObjectTask(Network):
             objects, weights = augment.mix_objects(objects, others, shares)
         return Examples(images, _targets(objects, weights, _density(objects[2], objects[3], weights, axis_name)))
 
-    def _moved(self, key, image, objects, strengths):
+    def _moved(self, matrix, image, objects):
         height, width, _ = self.shape
         boxes, classes, valid, ignored = objects
-        matrix = self.views.matrix(key, height, width, strengths)
         somewhere = valid & ~jnp.any(boxes, axis=-1)  # An object whose box was of no use: it may be in view or not.
         keep, minimum = _least(ignored)
         boxes, valid = augment.move(boxes, valid, matrix, height, width, keep=keep, minimum=minimum)

@@ -100,13 +100,6 @@ class Network:
         return Training(strengths['dropout'], rng.key(key, 'dropout', step, ids), axis_name)
 
 
-def whole_batch(tree, batch: int, axis_name):
-    """Where this device's examples begin in the whole batch, and the whole batch."""
-    if axis_name is None:
-        return 0, tree
-    return jax.lax.axis_index(axis_name) * batch, jax.lax.all_gather(tree, axis_name, tiled=True)
-
-
 def apply(model: nn.Module, variables: Variables, images: jax.Array, training: Training | None):
     """Normalises pixels and runs the network.
 
@@ -122,6 +115,8 @@ def apply(model: nn.Module, variables: Variables, images: jax.Array, training: T
     constants = variables['constants']
     images = (images - constants['mean']) / constants['std']
     network = {'params': variables['params'], 'batch_stats': variables['batch_stats']}
+    if 'whitening' in constants:
+        network['constants'] = {'whitening': constants['whitening']}
     if training is None:
         return model.apply(network, images), variables['batch_stats']
     outputs, changed = model.apply(network, images, training, mutable=['batch_stats'])

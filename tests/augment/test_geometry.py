@@ -206,6 +206,29 @@ def test_mirror_and_crop_alone_are_exact():
         np.testing.assert_array_equal(warped_by(matrix, image(6, 7)), shifted(expected, *np.rint(shift[0]).astype(int)))
 
 
+@pytest.mark.parametrize('side', [1, 2, 5])
+def test_reflected_borders_are_those_of_numpy(side):
+    pixels, pad = image(side, side + 2), 3
+    expected = np.pad(pixels, ((pad, pad), (pad, pad), (0, 0)), mode='reflect')
+    for down, right in ((0, 0), (-pad, pad), (2, -1), (pad, pad)):
+        matrix = augment.affine(side, side + 2, shift=(down, right))
+        got = jax.jit(functools.partial(augment.warp, border='reflect'))(pixels, matrix)
+        part = expected[pad - down : pad - down + side, pad - right : pad - right + side + 2]
+        np.testing.assert_array_equal(got, part)
+
+
+def test_unknown_border_is_refused():
+    with pytest.raises(ValueError, match="unknown border 'wrap'"):
+        augment.warp(image(3, 3), augment.affine(3, 3), border='wrap')
+
+
+def test_mirror_may_be_decided_beforehand():
+    for mirror in (False, True):
+        matrix = augment.random_affine(jax.random.key(1), 6, 7, mirror=jnp.array(mirror), crop=0, rotate=0.0)
+        expected = image(6, 7)[:, ::-1] if mirror else image(6, 7)
+        np.testing.assert_array_equal(warped_by(matrix, image(6, 7)), expected)
+
+
 def warped_by(matrix, pixels):
     return np.asarray(jax.jit(augment.warp)(pixels, matrix))
 

@@ -66,6 +66,35 @@ def test_pixel_statistics_see_the_training_ids_only(source):
     assert np.all(resident.pixel_statistics(other, np.arange(40))['mean'] > expected['mean'])
 
 
+@pytest.mark.parametrize('side', [1, 2])
+def test_whitened_patches_are_uncorrelated(source, side):
+    train = np.arange(30)
+    statistics = resident.pixel_statistics(source, train)
+    kernels = resident.whitening(source, train, statistics, side)
+    height, width, channels = source.shape
+    assert kernels.shape == (side * side * channels,) * 2 and kernels.dtype == np.float32
+    images = (source.images[train] / 255 - statistics['mean']) / statistics['std']
+    patches = [
+        images[:, y : y + side, x : x + side].reshape(len(train), -1)
+        for y in range(height - side + 1)
+        for x in range(width - side + 1)
+    ]
+    whitened = np.concatenate(patches) @ kernels
+    moments = whitened.T @ whitened / len(whitened)
+    np.testing.assert_allclose(moments, np.eye(len(kernels)), atol=0.01)  # A little less than 1, by what is added.
+    assert np.all(np.diag(moments) < 1)
+
+
+def test_whitening_sees_the_training_ids_only(source):
+    train = np.arange(20)
+    statistics = resident.pixel_statistics(source, train)
+    expected = resident.whitening(source, train, statistics, 2)
+    images = source.images.copy()
+    images[20:] = 255
+    other = sources.Source('other', images, source.labels, source.class_names, source.official, '')
+    np.testing.assert_array_equal(resident.whitening(other, train, statistics, 2), expected)
+
+
 def test_constant_channel_has_the_least_deviation():
     images = np.zeros((4, 2, 2, 2), np.uint8)
     images[..., 0] = 51

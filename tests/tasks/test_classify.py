@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from jaxvision import augment, losses, models, rng
-from jaxvision.tasks.classify import LOSSES, Classify
+from jaxvision.models.layers import Training
+from jaxvision.tasks.classify import LOSSES, TEST_TIME, Classify
 from jaxvision.tasks.views import Views
 
 SHAPE, CLASSES = (6, 5, 2), 3
@@ -51,6 +52,38 @@ def test_init_is_what_a_state_holds(key):
     assert jax.tree.leaves(normed['batch_stats'])
     assert not np.array_equal(jax.tree.leaves(plain)[-1], jax.tree.leaves(other)[-1])
     jax.tree.map(np.testing.assert_array_equal, plain, init(key))
+
+
+@pytest.mark.parametrize('test_time', TEST_TIME)
+def test_evaluation_averages_its_views(test_time, context, key):
+    task = dataclasses.replace(PLAIN, test_time=test_time)
+    variables = variables_of(task, {'mean': np.zeros(2), 'std': np.ones(2), 'temperature': 2.0})
+    images = np.asarray(context['data']['images'])[IDS] / np.float32(255)
+    forward = jax.jit(task.forward)
+
+    def logits(pixels):
+        return PLAIN.forward(variables, pixels, None)[0]
+
+    def both(pixels):
+        return (logits(pixels) + logits(pixels[:, :, ::-1])) / 2
+
+    height, width, _ = SHAPE
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), mode='reflect')
+    moved = [padded[:, shift : shift + height, shift : shift + width] for shift in (0, 2)]
+    expected = {
+        'none': logits(images),
+        'mirror': both(images),
+        'mirror_shift': (both(images) + (both(moved[0]) + both(moved[1])) / 2) / 2,
+    }
+    np.testing.assert_allclose(forward(variables, images, None)[0], expected[test_time], rtol=1e-5, atol=1e-6)
+    # In training each image is seen once.
+    trained = forward(variables, images, Training())[0]
+    np.testing.assert_allclose(trained, logits(images), rtol=1e-5, atol=1e-6)
+
+
+def test_views_of_an_image_weigh_one_in_all():
+    for views in TEST_TIME.values():
+        assert sum(share for share, _, _ in views) == 1
 
 
 def test_plain_examples_are_the_data(context, key):

@@ -50,7 +50,7 @@ def classified() -> tuple[Source, Task]:
         model,
         source.shape,
         source.num_classes,
-        views=Views(mirror=True, crop=1, rotate=True),
+        views=Views(mirror=True, alternate=40, crop=1, border='reflect', rotate=True),
         mixup=True,
         partners='other_class',
         smoothing=True,
