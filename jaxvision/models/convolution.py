@@ -25,7 +25,8 @@ LAYOUT = lax.conv_dimension_numbers((1,) * 4, (1,) * 4, ('NHWC', 'HWIO', 'NHWC')
 # What flax.linen.Conv asks for besides, if it was not told otherwise.
 USUAL = {'lhs_dilation': (1, 1), 'rhs_dilation': (1, 1), 'feature_group_count': 1}
 ALGORITHMS = ('winograd', 'xla')
-CHANNELS = 128  # From so many on, the fewer of input and output counting, Winograd's is quicker.
+CHANNELS = 64  # From so many on, the fewer of input and output counting, Winograd's is quicker,
+KERNEL_CHANNELS = 128  # and from so many on for the kernel's gradient, too.
 _plain: list[bool] = []
 
 
@@ -105,7 +106,7 @@ def _convolve(x, kernel, strides, padding):
 
 def _forward(x, kernel, strides, padding):
     x = materialize(x)
-    if _suits(x, kernel, strides, padding):
+    if _suits(x, kernel, strides, padding, CHANNELS):
         return winograd(x, kernel), (x, kernel)
     return _xla(x, kernel, strides, padding), (x, kernel)
 
@@ -113,9 +114,13 @@ def _forward(x, kernel, strides, padding):
 def _backward(strides, padding, saved, gradient):
     x, kernel = saved
     gradient = materialize(gradient)
-    if _suits(x, kernel, strides, padding):
-        return winograd_by_input(gradient, kernel), winograd_by_kernel(gradient, x)
-    return jax.vjp(lambda x, kernel: _xla(x, kernel, strides, padding), x, kernel)[1](gradient)
+    if _suits(x, kernel, strides, padding, CHANNELS):
+        by_input = winograd_by_input(gradient, kernel)
+    else:
+        by_input = jax.vjp(lambda x: _xla(x, kernel, strides, padding), x)[1](gradient)[0]
+    if _suits(x, kernel, strides, padding, KERNEL_CHANNELS):
+        return by_input, winograd_by_kernel(gradient, x)
+    return by_input, jax.vjp(lambda kernel: _xla(x, kernel, strides, padding), kernel)[1](gradient)[0]
 
 
 _convolve.defvjp(_forward, _backward)
@@ -125,11 +130,11 @@ def _xla(x, kernel, strides, padding):
     return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT)
 
 
-def _suits(x: jax.Array, kernel: jax.Array, strides, padding) -> bool:
-    """Whether Winograd's can be used, and is quicker."""
+def _suits(x: jax.Array, kernel: jax.Array, strides, padding, channels: int) -> bool:
+    """Whether Winograd's can be used, and is quicker: from so many channels on."""
     even = x.shape[1] % TILE.side == 0 and x.shape[2] % TILE.side == 0
     same = kernel.shape[:2] == (3, 3) and strides == (1, 1) and padding == ((1, 1), (1, 1))
-    return same and even and x.dtype == jnp.float32 and min(kernel.shape[2:]) >= CHANNELS
+    return same and even and x.dtype == jnp.float32 and min(kernel.shape[2:]) >= channels
 
 
 class Tile(NamedTuple):

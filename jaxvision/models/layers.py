@@ -87,6 +87,15 @@ class Norm(nn.Module):
         raise ValueError(f'unknown norm {self.kind!r}; known are {", ".join(NORMS)}')
 
 
+def exact_gelu(x: jax.Array) -> jax.Array:
+    """x times the normal distribution function of x, by erf, which XLA computes quicker on CPU than Flax's erfc.
+
+    Far below zero, where erfc would still be exact, it is 0 within 1e-6. Source: Hendrycks and Gimpel, Gaussian Error
+    Linear Units, 2016.
+    """
+    return 0.5 * x * (1 + jax.lax.erf(x * math.sqrt(0.5)))
+
+
 def pool(x: jax.Array, kind: str) -> jax.Array:
     """2x2 pooling with stride 2; an odd last row or column is left out.
 

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxvision.models.heads import ClassifierHead
-from jaxvision.models.layers import Dropout, Levels, Norm, Training, scaled
+from jaxvision.models.layers import Dropout, Levels, Norm, Training, exact_gelu, scaled
+from jaxvision.models.product import product
 
 VARIANTS = {'Ti': (192, 12, 3), 'S': (384, 12, 6), 'B': (768, 12, 12)}  # embedding, layers, heads
 
@@ -25,11 +26,13 @@ class Block(nn.Module):
     def __call__(self, x: jax.Array, training: Training | None) -> jax.Array:
         features = x.shape[-1]
         y = Norm(self.norm, self.dtype)(x, training)
-        y = nn.MultiHeadDotProductAttention(self.heads, dtype=self.dtype, name='attention')(y)
+        y = nn.MultiHeadDotProductAttention(
+            self.heads, dtype=self.dtype, qkv_dot_general=product, out_dot_general=product, name='attention'
+        )(y)
         x = x + Dropout(self.dropout)(y, training)
         y = Norm(self.norm, self.dtype)(x, training)
-        y = nn.gelu(nn.Dense(4 * features, dtype=self.dtype)(y), approximate=False)
-        y = nn.Dense(features, dtype=self.dtype)(Dropout(self.dropout)(y, training))
+        y = exact_gelu(nn.Dense(4 * features, dtype=self.dtype, dot_general=product)(y))
+        y = nn.Dense(features, dtype=self.dtype, dot_general=product)(Dropout(self.dropout)(y, training))
         return x + Dropout(self.dropout)(y, training)
 
 

@@ -31,6 +31,7 @@ OTHERS = [
 def narrow(monkeypatch):
     """However few channels, Winograd's suits."""
     monkeypatch.setattr(convolution, 'CHANNELS', 1)
+    monkeypatch.setattr(convolution, 'KERNEL_CHANNELS', 1)
 
 
 def drawn(seed, *shape, dtype=np.float32):
@@ -103,6 +104,18 @@ def test_few_channels_are_left_to_xla(monkeypatch):
     for channels, filters, used in ((4, 4, False), (3, 8, True), (8, 3, True)):
         x, kernel, *rest = arguments((4, 4, channels, filters, 3, 1, 'SAME'))
         assert uses_xla(lambda x, kernel, rest=rest: convolve(x, kernel, *rest), x, kernel) == used
+
+
+def test_the_gradient_by_the_kernel_wants_more_channels(monkeypatch):
+    monkeypatch.setattr(convolution, 'KERNEL_CHANNELS', 4)
+    for channels, used in ((4, False), (3, True)):
+        x, kernel, strides, padding = arguments((4, 4, channels, 4, 3, 1, 'SAME'))
+        _, back = jax.vjp(lambda *args, rest=(strides, padding): convolve(*args, *rest), x, kernel)
+        gradient = drawn(2, 3, 4, 4, 4)
+        assert uses_xla(back, gradient) == used
+        _, wanted = jax.vjp(lambda *args, rest=(strides, padding): xla(*args, *rest), x, kernel)
+        for one, other in zip(back(gradient), wanted(gradient), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=3e-5)
 
 
 def test_half_precision_is_left_to_xla():
