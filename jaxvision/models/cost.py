@@ -1,6 +1,8 @@
 """What a network costs, counted from its program alone."""
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 
@@ -17,23 +19,35 @@ def flops(function, *args) -> float:
 
     Nothing is computed. Two a multiplication, as is usual; everything else that a network does is small beside them.
     """
+    return sum(_flops(equation) for equation in _equations(_traced(function, *args)))
+
+
+def convolves(function, *args) -> bool:
+    """Whether there is a convolution in function(*args), of which nothing is computed."""
+    return any(equation.primitive.name == 'conv_general_dilated' for equation in _equations(_traced(function, *args)))
+
+
+def _traced(function, *args):
     with convolution.plain():
-        traced = jax.make_jaxpr(lambda *args: function(*args))(*args)  # Anew: what was traced before is kept.
-    return _flops(traced.jaxpr)
+        return jax.make_jaxpr(lambda *args: function(*args))(*args).jaxpr  # Anew: what was traced before is kept.
 
 
-def _flops(jaxpr) -> float:
-    total = 0.0
+def _equations(jaxpr) -> Iterator[Any]:
+    """All of them, those of the programs within included."""
     for equation in jaxpr.eqns:
-        shapes = [variable.aval.shape for variable in equation.invars if hasattr(variable.aval, 'shape')]
-        if equation.primitive.name == 'conv_general_dilated':
-            filters = shapes[1][equation.params['dimension_numbers'].rhs_spec[0]]
-            total += 2.0 * equation.outvars[0].aval.size * math.prod(shapes[1]) / filters
-        elif equation.primitive.name == 'dot_general':
-            (contracted, _), _ = equation.params['dimension_numbers']
-            total += 2.0 * equation.outvars[0].aval.size * math.prod(shapes[0][axis] for axis in contracted)
+        yield equation
         for inner in jax.tree.leaves(equation.params, is_leaf=lambda leaf: hasattr(leaf, 'jaxpr')):
             inner = getattr(inner, 'jaxpr', inner)
             if hasattr(inner, 'eqns'):
-                total += _flops(inner)
-    return total
+                yield from _equations(inner)
+
+
+def _flops(equation) -> float:
+    shapes = [variable.aval.shape for variable in equation.invars if hasattr(variable.aval, 'shape')]
+    if equation.primitive.name == 'conv_general_dilated':
+        filters = shapes[1][equation.params['dimension_numbers'].rhs_spec[0]]
+        return 2.0 * equation.outvars[0].aval.size * math.prod(shapes[1]) / filters
+    if equation.primitive.name == 'dot_general':
+        (contracted, _), _ = equation.params['dimension_numbers']
+        return 2.0 * equation.outvars[0].aval.size * math.prod(shapes[0][axis] for axis in contracted)
+    return 0.0

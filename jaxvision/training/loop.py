@@ -32,7 +32,7 @@ class Plan:
       batch_size: examples a step, over all devices.
       seed: moves the order of the examples.
       eval_every, checkpoint_every: in steps. The last step is always evaluated, and an evaluated step always saved.
-      steps_per_call: how many steps one call runs (lax.scan); 1 on CPU.
+      steps_per_call: how many steps one call runs (lax.scan), where it reaches no event.
     """
 
     steps: int

@@ -35,3 +35,16 @@ def test_a_padded_convolution_counts_whole():
     x, kernel = jnp.zeros((2, 3, 8, 8)), jnp.zeros((5, 3, 3, 3))
     found = cost.flops(lambda x, kernel: jax.lax.conv(x, kernel, (1, 1), 'SAME'), x, kernel)
     assert found == 2 * 2 * 64 * 27 * 5
+
+
+def test_convolutions_are_found_wherever_they_are():
+    def scanned(x, kernel):
+        def body(x, _):
+            return jax.lax.conv_general_dilated(
+                x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+            ), None
+
+        return jax.jit(lambda x: jax.lax.scan(body, x, length=2))(x)
+
+    assert cost.convolves(scanned, jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 2)))
+    assert not cost.convolves(lambda x: jax.jit(jnp.dot)(x, x), jnp.ones((4, 4)))
