@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvision import assembly, teachers
+from jaxvision import assembly, memory, teachers
 from jaxvision.data import resident
 from jaxvision.models import cost
 from jaxvision.settings import Settings
@@ -24,8 +24,7 @@ def describe(settings: Settings) -> str:
         f'{cost.flops(task.init, jax.random.key(0)) / 1e6:,.2f} MFLOPs an image forward (a multiply-add is two)',
         decays(run.optimizer.decay_mask(params), settings.optim.weight_decay, settings.optim.decay),
         plan(run),
-        f'memory for training, estimated: {memory(run) / 2**20:,.1f} MiB'
-        + (', and the teacher' if settings.distills else ''),
+        needed(settings),
     ]
     if settings.distills:
         lines.append(f'teacher {teachers.found(settings)}')
@@ -78,11 +77,12 @@ def plan(run: assembly.Run) -> str:
     )
 
 
-def memory(run: assembly.Run) -> int:
-    """Bytes on one device: what lies there, and what XLA's compiler plans for one step's temporaries."""
-    analysis = lowered_step(run).compile().memory_analysis()
-    assert analysis is not None
-    return analysis.argument_size_in_bytes + analysis.temp_size_in_bytes
+def needed(settings: Settings) -> str:
+    """The memory of a run at its peak, in words."""
+    device, process = memory.peak(settings)
+    arrays = f'{device / 2**20:,.0f} MiB of arrays on a device'
+    whole = '' if process is None else f', at least {process / 2**20:,.0f} MiB in all, once its programs are compiled'
+    return f'memory at its peak, estimated: {arrays}{whole}'
 
 
 def lowered_step(run: assembly.Run):

@@ -12,11 +12,11 @@ DIGITS = ('classify', 'distill', 'ablation', 'crossval', 'temperature', 'capacit
 OF = flags.DEFINE_enum(
     'of',
     'loop',
-    ['loop', 'engines', 'overhead', 'frameworks', 'parts', 'growth', 'start'],
+    ['loop', 'engines', 'overhead', 'frameworks', 'parts', 'growth', 'start', 'memory'],
     "loop: the config's training against its bare step. engines: its sweep by each engine. overhead: what a trial of "
     'the sweep costs beyond its own work. frameworks: six models, ours against PyTorch. parts: evaluation, '
     'distillation and stacked networks against training. growth: images/s by batch, width, dataset, devices, trials. '
-    'start: seconds from the command to the first step.',
+    'start: seconds from the command to the first step. memory: what --dry_run foretells, and what a run takes.',
 )
 STEPS = flags.DEFINE_integer('steps', 150, 'Of the loop: a round.', lower_bound=1)
 REPEATS = flags.DEFINE_integer('repeats', 5, 'Rounds on each side.', lower_bound=1)
@@ -25,14 +25,14 @@ PYTORCH = flags.DEFINE_string('pytorch', '', 'Of the frameworks: a Python interp
 MODELS = flags.DEFINE_list('models', [], 'Of the frameworks: which; all if empty.')
 SECONDS = flags.DEFINE_float('seconds', 4.0, 'Of the frameworks: a round of ours.', lower_bound=0.0)
 AXES = flags.DEFINE_list('axes', [], 'Of growth: which; all if empty.')
-CONFIGS = flags.DEFINE_list('configs', list(DIGITS), 'Of the start: which files of configs/.')
-OUTPUT = flags.DEFINE_string('output', '', 'Where rows are kept; benchmarks.json or results/(parts|growth|start).json.')
+CONFIGS = flags.DEFINE_list('configs', list(DIGITS), 'Of start and memory: which files of configs/.')
+OUTPUT = flags.DEFINE_string('output', '', 'Where rows are kept; benchmarks.json, or results/WHAT.json.')
 
 command.define_config()
 
 
 def main() -> None:
-    alone = {'frameworks': _frameworks, 'parts': _parts, 'growth': _growth, 'start': _start}
+    alone = {'frameworks': _frameworks, 'parts': _parts, 'growth': _growth, 'start': _start, 'memory': _memory}
     if OF.value in alone:
         alone[OF.value]()
         return
@@ -143,6 +143,22 @@ def _start() -> None:
         low, high = row['spread']
         print(
             f'{config:<12} first {row["first"]:5.1f} s, later {row["later"]:.1f} s ({low:.1f} to {high:.1f})',
+            flush=True,
+        )
+        rows.append(row)
+        record.write(path, {'environment': frameworks.machine(), 'rows': rows})
+
+
+def _memory() -> None:
+    command.set_up()
+    from jaxvision.benchmarks import frameworks, memory, record
+
+    path, rows = pathlib.Path(OUTPUT.value or 'results/memory.json'), []
+    for config in CONFIGS.value:
+        row = memory.peak(f'configs/{config}.py')
+        print(
+            f'{config:<12} foretold {row["foretold_mib"]:6.0f} MiB, taken {row["taken_mib"]:6.0f} MiB: '
+            f'{row["ratio"]:.2f}',
             flush=True,
         )
         rows.append(row)
