@@ -118,10 +118,13 @@ class Run:
 
     def context(self, teacher: Teacher | None = None) -> dict[str, Any]:
         """What steps only read, replicated."""
+        return self.parallel.replicate(self._context(teacher))
+
+    def _context(self, teacher: Teacher | None) -> dict[str, Any]:
         context: dict[str, Any] = {'data': resident.resident(self.source), 'strengths': self.strengths()}
         if teacher is not None:
             context['teachers'] = teacher.variables
-        return self.parallel.replicate(context)
+        return context
 
     def initial(self) -> state.State:
         """The state before the first step, replicated."""
@@ -130,6 +133,14 @@ class Run:
     def like(self) -> state.State:
         """The shapes, types and places of such a state; nothing is compiled or computed."""
         return self.programs.like(*self.creation())
+
+    def described(self, teacher: Teacher | None = None, calls: int = 1) -> tuple[Any, Any, Any, Any]:
+        """What a call of so many training steps takes, by shapes, types and places: state, context, ids, key."""
+        ids = self.parallel.cut(np.zeros((calls, self.plan.batch_size), np.int32), axis=1)
+        place = functools.partial(jax.ShapeDtypeStruct, sharding=self.parallel.replicated)
+        read = (self._context(teacher), rng.base(self.settings.seed))
+        context, key = jax.tree.map(lambda leaf: place(leaf.shape, leaf.dtype), read)
+        return self.like(), context, ids if calls > 1 else ids[:, 0], key
 
     def creation(self) -> tuple[jax.Array, dict[str, Any], dict[str, Any]]:
         """What makes a state: key, strengths, constants."""
@@ -273,7 +284,7 @@ def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None
         )
     task = build_task(s, source, train_size)
     try:
-        flops, parameters = _cost(task)
+        costs = cost_of(task)
     except ValueError as error:
         raise UserError(f'model {s.model.name} cannot take images of {source.shape}: {error}') from error
     if teacher is not None:
@@ -288,10 +299,11 @@ def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None
         seed=s.seed,
         eval_every=every,
         checkpoint_every=s.train.checkpoint_every or every,
-        steps_per_call=_steps_per_call(batch_size * flops, (task, *(teacher.tasks if teacher else ()))),
+        steps_per_call=_steps_per_call(batch_size * costs.flops, (task, *(teacher.tasks if teacher else ()))),
     )
     # The teacher does not count: under it the student computes where it does alone.
-    devices = devices or parallel.pick_devices(s.devices, batch_size, parallel.pays(batch_size * flops, parameters))
+    pays = parallel.pays(batch_size * costs.flops, costs.parameters)
+    devices = devices or parallel.pick_devices(s.devices, batch_size, pays)
     evaluator = EVALUATORS[s.task](source)
     return Run(settings, source, splits, task, evaluator, plan, parallel.Parallel(s.parallel, devices))
 
@@ -308,21 +320,15 @@ def _steps_per_call(flops: float, networks: Sequence[Task]) -> int:
     """
     if jax.default_backend() != 'cpu':
         return SCANNED
-    if any(_convolves(network) for network in networks):
+    if any(cost_of(network).convolves for network in networks):
         return 1
     return int(min(SCANNED, max(1, CALLED // flops)))
 
 
 @functools.lru_cache(maxsize=64)
-def _convolves(task: Task) -> bool:
-    return cost.convolves(task.init, jax.random.key(0))
-
-
-@functools.lru_cache(maxsize=64)
-def _cost(task: Task) -> tuple[float, int]:
-    """A network's FLOPs, forwards, for the one image that it is initialised with, and its parameters."""
-    params = jax.eval_shape(task.init, jax.random.key(0))['params']
-    return cost.flops(task.init, jax.random.key(0)), cost.parameters(params)
+def cost_of(task: Task) -> cost.Cost:
+    """What a task's network costs, for one image."""
+    return cost.of(task.init)
 
 
 def _check_outputs(task: Task, teacher: Teacher, shape: tuple[int, ...]) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import functools
 import importlib
 import pathlib
 from collections.abc import Iterator
@@ -11,32 +10,31 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvision import assembly, rng
-from jaxvision.data import resident
+from jaxvision import assembly
 from jaxvision.settings import Settings
 from jaxvision.training import evaluation
 
 # What a run imports on its way, too late for it to be here by itself.
-LATER = ('matplotlib.pyplot', 'orbax.checkpoint', 'scipy.stats', 'tensorboardX')
+LATER = ('matplotlib.pyplot', 'orbax.checkpoint', 'scipy.optimize', 'scipy.stats', 'tensorboardX')
 STATM = pathlib.Path('/proc/self/statm')
 
 
 def peak(settings: Settings) -> tuple[int, int | None]:
-    """The bytes that a run needs at most.
+    """The bytes that a run needs at its peak, estimated.
 
     Args:
       settings: of the run; of a distillation, its teacher and the student alone come with it.
 
     Returns:
       Of each device; and on CPU, whose devices share the memory of the process, of that, or None where the system does
-      not tell what a process has. Compiling needs more: the latter is of a run that finds its programs in the cache, as
-      it does after this. It is a lower bound, without what reports and checkpoints
-      take: of three runs, it was 77 to 99 % of what they took.
+      not tell what a process has. The latter is of a run that finds its programs in the cache, as it does after this:
+      compiling needs more. What the C library's allocator keeps of freed memory, or loses between what is in use, comes
+      on top.
     """
-    compiled, devices, everything = [], 0, 0
+    kept, devices, everything = [], 0, 0
     for run, teacher in _stages(settings):
         programs = _compiled(run, teacher)
-        compiled.append(programs)
+        kept.append(programs)  # As a run keeps them, so they are among what is resident below.
         needed = max(map(_bytes, programs.values()))
         devices = max(devices, needed)
         everything = max(everything, needed * len(run.parallel.devices) + _outputs(run, programs['predict']))
@@ -66,19 +64,13 @@ def _stages(settings: Settings) -> Iterator[tuple[assembly.Run, assembly.Teacher
 
 def _compiled(run: assembly.Run, teacher: assembly.Teacher | None) -> dict[str, Any]:
     """The programs that a run calls."""
-    state = run.like()
-    context: dict[str, Any] = {'data': resident.resident(run.source), 'strengths': run.strengths()}
-    if teacher is not None:
-        context['teachers'] = teacher.variables
-    place = functools.partial(jax.ShapeDtypeStruct, sharding=run.parallel.replicated)
-    context = jax.tree.map(lambda leaf: place(leaf.shape, leaf.dtype), context)
     calls, programs = run.plan.steps_per_call, run.programs
-    ids = run.parallel.cut(np.zeros(run.plan.batch_size, np.int32))
-    ids = np.repeat(ids[:, None], calls, axis=1) if calls > 1 else ids
+    arguments = run.described(teacher, calls)
+    state, context, ids, _ = arguments
     several = np.zeros((len(ids), evaluation.batch_size(run.source.shape)), np.int32)
     lowered = {
         'create': programs.create.lower(*run.creation()),
-        'train': programs.train(calls).lower(state, context, ids, run.parallel.replicate(rng.base(0))),
+        'train': programs.train(calls).lower(*arguments),
         'predict': programs.predict.lower((state.variables,), context, several),
     }
     return {name: program.compile() for name, program in lowered.items()}

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxvision import assembly, memory, teachers
-from jaxvision.data import resident
 from jaxvision.models import cost
 from jaxvision.settings import Settings
 from jaxvision.training import columns, step
@@ -18,10 +17,10 @@ def describe(settings: Settings) -> str:
     run = assembly.assemble(settings.alone())
     task: Any = run.task
     params = jax.eval_shape(task.init, jax.random.key(0))['params']
+    costs = assembly.cost_of(task)
     lines = [
         layers(run),
-        f'parameters {cost.parameters(params):,}; '
-        f'{cost.flops(task.init, jax.random.key(0)) / 1e6:,.2f} MFLOPs an image forward (a multiply-add is two)',
+        f'parameters {costs.parameters:,}; {costs.flops / 1e6:,.2f} MFLOPs an image forward (a multiply-add is two)',
         decays(run.optimizer.decay_mask(params), settings.optim.weight_decay, settings.optim.decay),
         plan(run),
         needed(settings),
@@ -81,22 +80,13 @@ def needed(settings: Settings) -> str:
     """The memory of a run at its peak, in words."""
     device, process = memory.peak(settings)
     arrays = f'{device / 2**20:,.0f} MiB of arrays on a device'
-    whole = '' if process is None else f', at least {process / 2**20:,.0f} MiB in all, once its programs are compiled'
+    whole = '' if process is None else f', about {process / 2**20:,.0f} MiB in all, once its programs are compiled'
     return f'memory at its peak, estimated: {arrays}{whole}'
 
 
 def lowered_step(run: assembly.Run):
     """One device's share of a training step, traced for arguments that are only described; nothing is compiled."""
     body = step.train_step(run.task, run.optimizer)
-    state = jax.tree.map(_like, run.like())
-    context = {
-        'data': jax.tree.map(_like, resident.resident(run.source)),
-        'strengths': run.strengths(),
-    }
-    ids = jax.ShapeDtypeStruct((run.plan.batch_size // len(run.parallel.devices),), jnp.int32)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    return jax.jit(lambda *args: body(*args, axis_name=None), donate_argnums=0).lower(state, context, ids, key)
-
-
-def _like(array) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(array.shape, array.dtype)
+    state, context, ids, key = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), run.described())
+    share = jax.ShapeDtypeStruct(ids.shape[1:], ids.dtype)
+    return jax.jit(lambda *args: body(*args, axis_name=None), donate_argnums=0).lower(state, context, share, key)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from absl import flags
 
@@ -100,16 +102,26 @@ def _frameworks() -> None:
     print(record.table(found))
 
 
+def _rows(rows: Iterable[dict[str, Any]], line: Callable[[dict[str, Any]], str]) -> None:
+    """Tells each row, and keeps it in the file at once: the next may take minutes."""
+    from jaxvision.benchmarks import frameworks, record
+
+    path, found = pathlib.Path(OUTPUT.value or f'results/{OF.value}.json'), []
+    for row in rows:
+        print(line(row), flush=True)
+        found.append(row)
+        record.write(path, {'environment': frameworks.machine(), 'rows': found})
+
+
 def _parts() -> None:
     command.set_up()
-    from jaxvision.benchmarks import frameworks, parts, record
+    from jaxvision.benchmarks import parts
 
-    path, rows = pathlib.Path(OUTPUT.value or 'results/parts.json'), []
-    for row in parts.measure(repeats=REPEATS.value, seconds=SECONDS.value):
+    def line(row) -> str:
         low, high = row['spread']
-        print(f'{row["part"]:<12} {row["model"]:<20} {row["times"]:.2f} ({low:.2f} to {high:.2f})', flush=True)
-        rows.append(row)
-        record.write(path, {'environment': frameworks.machine(), 'rows': rows})
+        return f'{row["part"]:<12} {row["model"]:<20} {row["times"]:.2f} ({low:.2f} to {high:.2f})'
+
+    _rows(parts.measure(repeats=REPEATS.value, seconds=SECONDS.value), line)
 
 
 def _growth() -> None:
@@ -135,34 +147,27 @@ def _growth() -> None:
 
 def _start() -> None:
     command.set_up()
-    from jaxvision.benchmarks import frameworks, record, start
+    from jaxvision.benchmarks import start
 
-    path, rows = pathlib.Path(OUTPUT.value or 'results/start.json'), []
-    for config in CONFIGS.value:
-        row = start.seconds(f'configs/{config}.py', repeats=REPEATS.value)
+    def line(row) -> str:
         low, high = row['spread']
-        print(
-            f'{config:<12} first {row["first"]:5.1f} s, later {row["later"]:.1f} s ({low:.1f} to {high:.1f})',
-            flush=True,
-        )
-        rows.append(row)
-        record.write(path, {'environment': frameworks.machine(), 'rows': rows})
+        return f'{row["config"]:<12} first {row["first"]:5.1f} s, later {row["later"]:.1f} s ({low:.1f} to {high:.1f})'
+
+    _rows((start.seconds(f'configs/{config}.py', repeats=REPEATS.value) for config in CONFIGS.value), line)
 
 
 def _memory() -> None:
     command.set_up()
-    from jaxvision.benchmarks import frameworks, memory, record
+    from jaxvision.benchmarks import memory
 
-    path, rows = pathlib.Path(OUTPUT.value or 'results/memory.json'), []
-    for config in CONFIGS.value:
-        row = memory.peak(f'configs/{config}.py')
-        print(
-            f'{config:<12} foretold {row["foretold_mib"]:6.0f} MiB, taken {row["taken_mib"]:6.0f} MiB: '
-            f'{row["ratio"]:.2f}',
-            flush=True,
+    def line(row) -> str:
+        low, high = row['spread']
+        return (
+            f'{row["config"]:<12} foretold {row["foretold_mib"]:5.0f} MiB, taken {row["taken_mib"]:5.0f} MiB '
+            f'({low:.0f} to {high:.0f}): {row["ratio"]:.2f}'
         )
-        rows.append(row)
-        record.write(path, {'environment': frameworks.machine(), 'rows': rows})
+
+    _rows((memory.peak(f'configs/{config}.py', repeats=REPEATS.value) for config in CONFIGS.value), line)
 
 
 if __name__ == '__main__':

@@ -1,63 +1,82 @@
 """Peak memory: what launch/train.py --dry_run foretells, and what the run then takes, in processes of their own."""
 
+import atexit
 import os
 import pathlib
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxvision.benchmarks.start import TRAIN
+from jaxvision.benchmarks.start import TRAIN, run_script
 from jaxvision.errors import UserError
 
 FORETOLD = re.compile(r'([\d,]+) MiB in all')
+TAKEN = re.compile(r'^VmHWM:\s*(\d+) kB', re.MULTILINE)
+STATUS = pathlib.Path('/proc/self/status')
 SHORT = ('--config.train.epochs=1.0',)  # What a run takes does not grow with its length.
 
 
-def peak(config: str, flags: Sequence[str] = SHORT) -> dict[str, Any]:
-    """The largest resident size of a run whose programs are in the cache, beside what was foretold of it.
+def peak(config: str, flags: Sequence[str] = SHORT, *, repeats: int = 3) -> dict[str, Any]:
+    """The largest resident size of runs whose programs are in the cache, beside what was foretold of them.
 
     Args:
       config: path of a config file.
       flags: further ones of launch/train.py.
+      repeats: runs after the first, which fills the cache; the allocator makes them differ.
 
     Returns:
-      {'config', 'foretold_mib', 'taken_mib', 'ratio': foretold / taken, 'taken_compiling_mib': with an empty cache}.
+      {'config', 'foretold_mib', 'taken_mib': the median run's, 'spread': [least, most], 'ratio': foretold / taken,
+      'compiling_mib': of the first run}.
 
     Raises:
       UserError: one of the commands failed, or the system does not tell what a process has.
     """
     with tempfile.TemporaryDirectory() as folder:
         caches = {**os.environ, 'JAXVISION_CACHE': f'{folder}/cache'}
-        command = [sys.executable, str(TRAIN), f'--config={config}', *flags]
-        _, first = _run([*command, f'--workdir={folder}/first'], caches)  # Fills the cache.
-        said, _ = _run([*command, '--dry_run'], caches)
-        _, taken = _run([*command, f'--workdir={folder}/second'], caches)
-    found = FORETOLD.search(said)
-    if found is None:
+        compiling = _taken([f'--config={config}', *flags, f'--workdir={folder}/first'], caches)
+        foretold = FORETOLD.search(_run([f'--config={config}', *flags, '--dry_run'], caches))
+        later = [f'{folder}/{number}' for number in range(repeats)]
+        taken = [_taken([f'--config={config}', *flags, f'--workdir={workdir}'], caches) for workdir in later]
+    if foretold is None:
         raise UserError(f'{config} --dry_run foretells no memory of the process on this system')
-    foretold = float(found[1].replace(',', ''))
-    name = pathlib.Path(config).stem
+    foretold, median = float(foretold[1].replace(',', '')), statistics.median(taken)
     return {
-        'config': name,
+        'config': pathlib.Path(config).stem,
         'foretold_mib': foretold,
-        'taken_mib': taken,
-        'ratio': foretold / taken,
-        'taken_compiling_mib': first,
+        'taken_mib': median,
+        'spread': [min(taken), max(taken)],
+        'ratio': foretold / median,
+        'compiling_mib': compiling,
     }
 
 
-def _run(command: list[str], environment: Mapping[str, str]) -> tuple[str, float]:
-    """What a command writes, and its largest resident size in MiB."""
-    with tempfile.TemporaryFile('w+') as out, tempfile.TemporaryFile('w+') as err:
-        process = subprocess.Popen(command, env=environment, cwd=TRAIN.parents[1], stdout=out, stderr=err)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        err.seek(0)
-        if process.returncode:
-            raise UserError(f'{command[2]} failed: {(err.read().strip().splitlines() or ["it said nothing"])[-1]}')
-        # Linux tells kibibytes, macOS bytes.
-        return out.read(), used.ru_maxrss / (2**10 if sys.platform.startswith('linux') else 2**20)
+def _taken(flags: Sequence[str], environment: Mapping[str, str]) -> float:
+    """The largest resident size of launch/train.py, in MiB."""
+    found = TAKEN.search(_run(flags, environment))
+    if found is None:
+        raise UserError('this system does not tell the largest size of a process')
+    return int(found[1]) / 2**10
+
+
+def _run(flags: Sequence[str], environment: Mapping[str, str]) -> str:
+    """What launch/train.py writes, and at its end the system of its process."""
+    program = 'from jaxvision.benchmarks import memory; memory.until_the_end()'
+    command = [sys.executable, '-c', program, str(TRAIN), *flags]
+    done = subprocess.run(command, env=environment, cwd=TRAIN.parents[1], capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f'{flags[0]} failed: {(done.stderr.strip().splitlines() or ["it said nothing"])[-1]}')
+    return done.stdout
+
+
+def until_the_end() -> None:
+    """Runs the script that the command line names, with its arguments, and then tells what its process has taken.
+
+    The process itself has to: what the system tells its parent (ru_maxrss) is never less than the parent's own size.
+    """
+    if STATUS.exists():
+        atexit.register(lambda: print(STATUS.read_text(), flush=True))
+    run_script()

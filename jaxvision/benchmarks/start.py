@@ -58,6 +58,11 @@ def until_first_step() -> None:
         os._exit(0)
 
     loop.Clock.compiled = leave
+    run_script()
+
+
+def run_script() -> None:
+    """Runs the script of launch/ that the command line names, with its arguments, as Python does."""
     sys.argv = sys.argv[1:]
     sys.path.insert(0, str(TRAIN.parent))
     runpy.run_path(sys.argv[0], run_name='__main__')

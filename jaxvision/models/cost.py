@@ -1,7 +1,8 @@
 """What a network costs, counted from its program alone."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -9,27 +10,50 @@ import jax
 from jaxvision.models import convolution
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Of a network.
+
+    Attributes:
+      flops: forwards, for the images that it is initialised with.
+      parameters: how many numbers are learnt.
+      convolves: whether any of its layers is a convolution.
+    """
+
+    flops: float
+    parameters: int
+    convolves: bool
+
+
+def of(init: Callable[[jax.Array], Any]) -> Cost:
+    """What the network costs that init(key) -> {'params', ...} initialises; nothing is computed."""
+    key = jax.random.key(0)
+    program = traced(init, key)
+    return Cost(flops(program), parameters(jax.eval_shape(init, key)['params']), convolves(program))
+
+
 def parameters(params) -> int:
     """How many there are in a tree of arrays, or of what describes them."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def flops(function, *args) -> float:
-    """Of the convolutions and matrix products that function(*args) is made of; of a loop, its body once.
-
-    Nothing is computed. Two a multiplication, as is usual; everything else that a network does is small beside them.
-    """
-    return sum(_flops(equation) for equation in _equations(_traced(function, *args)))
-
-
-def convolves(function, *args) -> bool:
-    """Whether there is a convolution in function(*args), of which nothing is computed."""
-    return any(equation.primitive.name == 'conv_general_dilated' for equation in _equations(_traced(function, *args)))
-
-
-def _traced(function, *args):
+def traced(function, *args):
+    """The program of function(*args), with plain convolutions; nothing is computed."""
     with convolution.plain():
         return jax.make_jaxpr(lambda *args: function(*args))(*args).jaxpr  # Anew: what was traced before is kept.
+
+
+def flops(jaxpr) -> float:
+    """Of the convolutions and matrix products of a program from `traced`; of a loop, its body once.
+
+    Two a multiplication, as is usual; everything else that a network does is small beside them.
+    """
+    return sum(_flops(equation) for equation in _equations(jaxpr))
+
+
+def convolves(jaxpr) -> bool:
+    """Whether there is a convolution in a program from `traced`."""
+    return any(equation.primitive.name == 'conv_general_dilated' for equation in _equations(jaxpr))
 
 
 def _equations(jaxpr) -> Iterator[Any]:

@@ -121,7 +121,8 @@ class Checkpoints:
                 f'cannot write checkpoint {step} under {self.path}: {free / 2**20:.1f} MiB are free on that disk, '
                 f'{needed / 2**20:.1f} are wanted'
             )
-        items = ocp.args.Composite(state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(meta))
+        # On the host: of what lies on several devices alike, Orbax would compile a program for each shape to cut it up.
+        items = ocp.args.Composite(state=ocp.args.StandardSave(jax.device_get(state)), meta=ocp.args.JsonSave(meta))
         try:
             self._manager.save(step, args=items)
         except (OSError, ValueError) as error:
