@@ -25,6 +25,7 @@ AXES: dict[str, tuple[str, tuple[float, ...], dict[str, Any]]] = {
     'devices': ('devices', (1, 2, 4, 8), {'data.batch_size': 64}),
 }
 TRIALS = (1, 2, 4, 8, 16, 32)
+SPAN = 12  # Of an axis of the plot, highest over lowest.
 # A trial: a small student on the digits, under seeds.
 TRIAL = {
     'data.train_fraction': 0.2,
@@ -105,11 +106,15 @@ def _points(values: Sequence[float], rounds: Sequence[Sequence[float]], devices:
 
 
 def draw(found: dict[str, list[dict[str, Any]]], cores: int, path: pathlib.Path) -> None:
-    """One panel an axis, both scales logarithmic, the spread of the rounds as a band; hollow: on one device."""
+    """One panel an axis, both scales logarithmic, the spread of the rounds as a band; hollow: on one device.
+
+    Every panel spans a factor of `SPAN` at least, so that noise does not look like growth.
+    """
     import matplotlib
 
     matplotlib.use('Agg')
     import matplotlib.pyplot as plt
+    from matplotlib import ticker
 
     titles = {
         'batch': 'batch size',
@@ -128,9 +133,16 @@ def draw(found: dict[str, list[dict[str, Any]]], cores: int, path: pathlib.Path)
         panel.scatter(at, rates, s=18, c=fills, edgecolors=line.get_color(), zorder=3)
         panel.set_xscale('log', base=2)
         panel.set_yscale('log')
-        panel.set_xticks(at, [f'{value:g}' for value in at], fontsize=7)
+        panel.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter('{x:,.0f}')
+        panel.yaxis.set_minor_locator(ticker.NullLocator())
+        low, high = panel.get_ylim()
+        room = max(1.0, (SPAN / (high / low)) ** 0.5)
+        panel.set_ylim(low / room, high * room)
+        panel.set_xticks(at, [f'{value:g}' for value in at])
         panel.set_xlabel(titles[axis])
-        panel.grid(alpha=0.3, which='both')
+        panel.tick_params(labelsize=7)
+        panel.grid(alpha=0.3)
     axes[0][0].set_ylabel('images/s of training')
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -87,16 +87,30 @@ def materialize(x: jax.Array) -> jax.Array:
     """x, as an array in memory: no consumer of it computes it anew.
 
     XLA's CPU compiler drops lax.optimization_barrier before it fuses. A loop that does not run, which the compiler does
-    not know, stays: it would run if the first value were less than 1 and not a number.
+    not know, stays.
     """
-    first = x[(0,) * x.ndim]
-    times = (jnp.isnan(first) & (first < 1)).astype(jnp.int32)
-    return lax.while_loop(lambda carry: carry[0] < times, lambda carry: (carry[0] + 1, carry[1] + carry[1]), (0, x))[1]
+    return _through(x, x)
 
 
 @materialize.defjvp
 def _tangent(primals, tangents):
     return materialize(*primals), tangents[0]
+
+
+def wait(x: jax.Array, other: jax.Array) -> jax.Array:
+    """x, but on CPU not before `other` is computed; there is no derivative in reverse.
+
+    XLA's CPU compiler runs what does not depend on each other at the same time, on the same cores: two networks take
+    longer so than one after the other.
+    """
+    return x if algorithm() == 'xla' else _through(x, other)
+
+
+def _through(x: jax.Array, other: jax.Array) -> jax.Array:
+    """x through a loop that would run if the first value of the other were less than 1 and not a number."""
+    first = other[(0,) * other.ndim]
+    times = (jnp.isnan(first) & (first < 1)).astype(jnp.int32)
+    return lax.while_loop(lambda carry: carry[0] < times, lambda carry: (carry[0] + 1, carry[1] + carry[1]), (0, x))[1]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

@@ -7,12 +7,16 @@ from typing import Any
 import jax
 
 from jaxvision import losses
+from jaxvision.models import convolution
 from jaxvision.tasks.task import Context, Examples, Task, Variables
 
 
 @dataclass(frozen=True)
 class Distill:
     """Wraps the student's task; the teachers see the very same augmented, mixed pixels, in evaluation mode.
+
+    On CPU one network follows the other: measured twice on three pairs of networks, a step takes 0.86 to 0.99 of the
+    time that it takes where XLA has them run side by side.
 
     Attributes:
       task: the student's.
@@ -27,11 +31,11 @@ class Distill:
 
     def examples(self, context: Context, ids: jax.Array, key: jax.Array, step: jax.Array, axis_name) -> Examples:
         examples = self.task.examples(context, ids, key, step, axis_name)
-        outputs = [
-            teacher.forward(variables, examples.images, None)[0]
-            for teacher, variables in zip(self.teachers, context['teachers'], strict=True)
-        ]
-        return examples._replace(teacher=self.task.ensemble(outputs))
+        images, outputs = examples.images, []
+        for teacher, variables in zip(self.teachers, context['teachers'], strict=True):
+            outputs.append(teacher.forward(variables, images, None)[0])
+            images = convolution.wait(images, jax.tree.leaves(outputs[-1])[0])
+        return examples._replace(images=images, teacher=self.task.ensemble(outputs))
 
     def clean(self, context: Context, ids: jax.Array) -> Examples:
         return self.task.clean(context, ids)

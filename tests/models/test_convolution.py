@@ -180,6 +180,22 @@ def test_materialize_stays_in_the_compiled_program():
     assert ' while(' not in jax.jit(lambda x: jnp.sin(jnp.cos(x)).T).lower(drawn(0, 4, 5)).compile().as_text()
 
 
+@pytest.mark.parametrize('first', [0.0, -3.0, jnp.inf, -jnp.inf, jnp.nan])
+def test_waiting_changes_no_value(first):
+    x, other = drawn(0, 4, 5), drawn(1, 3).at[0].set(first)
+    np.testing.assert_array_equal(jax.jit(convolution.wait)(x, other), x)
+
+
+def test_what_waits_comes_after_it_in_the_compiled_program(monkeypatch):
+    def looped() -> bool:
+        return 'while' in jax.jit(lambda x, y: convolution.wait(x, jnp.cos(y))).lower(x, x).compile().as_text()
+
+    x = drawn(0, 4, 5)
+    assert looped()
+    monkeypatch.setenv('JAXVISION_CONVOLUTION', 'xla')
+    assert not looped()
+
+
 @pytest.mark.parametrize(
     'name, values',
     [('resnet', {'depth': 20, 'width': 0.25}), ('convnet', {'filters': (4,)})],
