@@ -132,7 +132,7 @@ def test_the_gradient_by_the_kernel_is_summed_over_parts_of_the_batch(monkeypatc
     whole, at_once = gradient()(kernel), convolutions()
     monkeypatch.setattr(convolution, 'PART', 3)
     np.testing.assert_allclose(gradient()(kernel), whole, rtol=1e-5, atol=1e-5)
-    assert convolutions() == at_once + 2  # Of 3, 3 and 1.
+    assert convolutions() == at_once + 2 * 2  # Of 3, 3 and 1; each is traced with what it is a gradient of.
 
 
 def test_half_precision_is_left_to_xla():
