@@ -20,7 +20,7 @@ import numpy as np
 from jaxvision import assembly, runs, summary
 from jaxvision.benchmarks.cases import settings_of
 from jaxvision.errors import UserError
-from jaxvision.models import convolution, cost
+from jaxvision.models import convolution
 from jaxvision.settings import Settings
 from jaxvision.training import environment
 from jaxvision.training.records import Workdir
@@ -40,7 +40,7 @@ class Ours:
         run = assembly.assemble(settings)
         self._train_size = len(run.splits.train)
         self.batch_size, self.devices = run.plan.batch_size, run.parallel.devices
-        self.parameters = cost.parameters(jax.eval_shape(run.task.init, jax.random.key(0))['params'])
+        self.parameters = assembly.cost_of(run.task).parameters
         with convolution.plain():  # What the model asks for, however it is computed.
             lowered = summary.lowered_step(run)
         asked, compiled = (stage.cost_analysis() or {} for stage in (lowered, lowered.compile()))

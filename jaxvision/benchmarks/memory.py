@@ -5,13 +5,11 @@ import os
 import pathlib
 import re
 import statistics
-import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxvision.benchmarks.start import TRAIN, run_script
+from jaxvision.benchmarks.start import output_of, run_script
 from jaxvision.errors import UserError
 
 FORETOLD = re.compile(r'([\d,]+) MiB in all')
@@ -38,7 +36,7 @@ def peak(config: str, flags: Sequence[str] = SHORT, *, repeats: int = 3) -> dict
     with tempfile.TemporaryDirectory() as folder:
         caches = {**os.environ, 'JAXVISION_CACHE': f'{folder}/cache'}
         compiling = _taken([f'--config={config}', *flags, f'--workdir={folder}/first'], caches)
-        foretold = FORETOLD.search(_run([f'--config={config}', *flags, '--dry_run'], caches))
+        foretold = FORETOLD.search(output_of(until_the_end, [f'--config={config}', *flags, '--dry_run'], caches))
         later = [f'{folder}/{number}' for number in range(repeats)]
         taken = [_taken([f'--config={config}', *flags, f'--workdir={workdir}'], caches) for workdir in later]
     if foretold is None:
@@ -56,20 +54,10 @@ def peak(config: str, flags: Sequence[str] = SHORT, *, repeats: int = 3) -> dict
 
 def _taken(flags: Sequence[str], environment: Mapping[str, str]) -> float:
     """The largest resident size of launch/train.py, in MiB."""
-    found = TAKEN.search(_run(flags, environment))
+    found = TAKEN.search(output_of(until_the_end, flags, environment))
     if found is None:
         raise UserError('this system does not tell the largest size of a process')
     return int(found[1]) / 2**10
-
-
-def _run(flags: Sequence[str], environment: Mapping[str, str]) -> str:
-    """What launch/train.py writes, and at its end the system of its process."""
-    program = 'from jaxvision.benchmarks import memory; memory.until_the_end()'
-    command = [sys.executable, '-c', program, str(TRAIN), *flags]
-    done = subprocess.run(command, env=environment, cwd=TRAIN.parents[1], capture_output=True, text=True)
-    if done.returncode:
-        raise UserError(f'{flags[0]} failed: {(done.stderr.strip().splitlines() or ["it said nothing"])[-1]}')
-    return done.stdout
 
 
 def until_the_end() -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxvision.errors import UserError
@@ -38,14 +38,31 @@ def seconds(config: str, *, repeats: int = 5) -> dict[str, Any]:
 
 
 def _start(config: str, workdir: str, environment: Mapping[str, str]) -> float:
-    program = 'from jaxvision.benchmarks import start; start.until_first_step()'
-    command = [sys.executable, '-c', program, str(TRAIN), f'--config={config}', f'--workdir={workdir}']
     started = time.perf_counter()
-    done = subprocess.run(command, env=environment, cwd=TRAIN.parents[1], capture_output=True, text=True)
+    said = output_of(until_first_step, [f'--config={config}', f'--workdir={workdir}'], environment)
     elapsed = time.perf_counter() - started
-    if DONE not in done.stdout:
-        raise UserError(f'{config} came to no step: {(done.stderr.strip().splitlines() or ["it said nothing"])[-1]}')
+    if DONE not in said:
+        raise UserError(f'{config} came to no step')
     return elapsed
+
+
+def output_of(entry: Callable[[], None], flags: Sequence[str], environment: Mapping[str, str]) -> str:
+    """What launch/train.py writes to its standard output in a process of its own.
+
+    Args:
+      entry: a public function of a module, by which the process runs the script: see `run_script`.
+      flags: of the script, its config first.
+      environment: of the process.
+
+    Raises:
+      UserError: the script failed; it says how.
+    """
+    program = f'import {entry.__module__} as module; module.{entry.__name__}()'
+    command = [sys.executable, '-c', program, str(TRAIN), *flags]
+    done = subprocess.run(command, env=environment, cwd=TRAIN.parents[1], capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f'{flags[0]} failed: {(done.stderr.strip().splitlines() or ["it said nothing"])[-1]}')
+    return done.stdout
 
 
 def until_first_step() -> None:

@@ -85,7 +85,7 @@ def convolve(
 
 @jax.custom_jvp
 def materialize(x: jax.Array) -> jax.Array:
-    """x, as an array in memory: no consumer of it computes it anew.
+    """x, as an array in memory: no consumer of it computes it anew. It waits for itself, and has a derivative.
 
     XLA's CPU compiler drops lax.optimization_barrier before it fuses. A loop that does not run, which the compiler does
     not know, stays.

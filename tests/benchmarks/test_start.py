@@ -14,5 +14,5 @@ def test_starts_are_timed():
 
 
 def test_a_command_that_ends_early_is_told():
-    with pytest.raises(UserError, match=r'configs/nowhere.py came to no step: .*nowhere'):
+    with pytest.raises(UserError, match=r'configs/nowhere.py failed: .*nowhere'):
         start.seconds('configs/nowhere.py', repeats=1)
