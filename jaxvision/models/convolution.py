@@ -119,6 +119,7 @@ def _convolve(x, kernel, strides, padding):
     return _forward(x, kernel, strides, padding)[0]
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3))  # So that layers of the same shapes are traced once.
 def _forward(x, kernel, strides, padding):
     x = materialize(x)
     if _suits(x, kernel, strides, padding, CHANNELS):
@@ -126,6 +127,7 @@ def _forward(x, kernel, strides, padding):
     return _xla(x, kernel, strides, padding), (x, kernel)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _backward(strides, padding, saved, gradient):
     x, kernel = saved
     gradient = materialize(gradient)

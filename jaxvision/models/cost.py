@@ -27,9 +27,8 @@ class Cost:
 
 def of(init: Callable[[jax.Array], Any]) -> Cost:
     """What the network costs that init(key) -> {'params', ...} initialises; nothing is computed."""
-    key = jax.random.key(0)
-    program = traced(init, key)
-    return Cost(flops(program), parameters(jax.eval_shape(init, key)['params']), convolves(program))
+    program, variables = _traced(init, jax.random.key(0))
+    return Cost(flops(program), parameters(variables['params']), convolves(program))
 
 
 def parameters(params) -> int:
@@ -39,8 +38,14 @@ def parameters(params) -> int:
 
 def traced(function, *args):
     """The program of function(*args), with plain convolutions; nothing is computed."""
-    with convolution.plain():
-        return jax.make_jaxpr(lambda *args: function(*args))(*args).jaxpr  # Anew: what was traced before is kept.
+    return _traced(function, *args)[0]
+
+
+def _traced(function, *args):
+    """The program, and the shapes of what it returns."""
+    with convolution.plain():  # And anew: what was traced before is kept.
+        program, shapes = jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(*args)
+    return program.jaxpr, shapes
 
 
 def flops(jaxpr) -> float:

@@ -27,11 +27,27 @@ OTHERS = [
 ]
 
 
+@pytest.fixture
+def choose(monkeypatch):
+    """choose(NAME=value): sets constants of the module, and has it traced anew under them, and afterwards."""
+
+    def forget():
+        for traced in (convolution._forward, convolution._backward):
+            traced.clear_cache()
+
+    def chosen(**constants):
+        for name, value in constants.items():
+            monkeypatch.setattr(convolution, name, value)
+        forget()
+
+    yield chosen
+    forget()
+
+
 @pytest.fixture(autouse=True)
-def narrow(monkeypatch):
+def narrow(choose):
     """However few channels, Winograd's suits."""
-    monkeypatch.setattr(convolution, 'CHANNELS', 1)
-    monkeypatch.setattr(convolution, 'KERNEL_CHANNELS', 1)
+    choose(CHANNELS=1, KERNEL_CHANNELS=1)
 
 
 def drawn(seed, *shape, dtype=np.float32):
@@ -99,15 +115,15 @@ def test_xla_takes_the_rest(case):
     assert uses_xla(lambda x, kernel: convolve(x, kernel, strides, padding), x, kernel)
 
 
-def test_few_channels_are_left_to_xla(monkeypatch):
-    monkeypatch.setattr(convolution, 'CHANNELS', 4)
+def test_few_channels_are_left_to_xla(choose):
+    choose(CHANNELS=4)
     for channels, filters, used in ((4, 4, False), (3, 8, True), (8, 3, True)):
         x, kernel, *rest = arguments((4, 4, channels, filters, 3, 1, 'SAME'))
         assert uses_xla(lambda x, kernel, rest=rest: convolve(x, kernel, *rest), x, kernel) == used
 
 
-def test_the_gradient_by_the_kernel_wants_more_channels(monkeypatch):
-    monkeypatch.setattr(convolution, 'KERNEL_CHANNELS', 4)
+def test_the_gradient_by_the_kernel_wants_more_channels(choose):
+    choose(KERNEL_CHANNELS=4)
     for channels, used in ((4, False), (3, True)):
         x, kernel, strides, padding = arguments((4, 4, channels, 4, 3, 1, 'SAME'))
         _, back = jax.vjp(lambda *args, rest=(strides, padding): convolve(*args, *rest), x, kernel)
@@ -118,7 +134,7 @@ def test_the_gradient_by_the_kernel_wants_more_channels(monkeypatch):
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=3e-5)
 
 
-def test_the_gradient_by_the_kernel_is_summed_over_parts_of_the_batch(monkeypatch):
+def test_the_gradient_by_the_kernel_is_summed_over_parts_of_the_batch(choose):
     x, kernel = drawn(0, 7, 5, 5, 3), drawn(1, 3, 3, 3, 2)
 
     def gradient():
@@ -130,7 +146,7 @@ def test_the_gradient_by_the_kernel_is_summed_over_parts_of_the_batch(monkeypatc
         return str(jax.make_jaxpr(gradient())(kernel)).count('= conv_general_dilated[')
 
     whole, at_once = gradient()(kernel), convolutions()
-    monkeypatch.setattr(convolution, 'PART', 3)
+    choose(PART=3)
     np.testing.assert_allclose(gradient()(kernel), whole, rtol=1e-5, atol=1e-5)
     assert convolutions() == at_once + 2 * 2  # Of 3, 3 and 1; each is traced with what it is a gradient of.
 
@@ -276,3 +292,24 @@ def test_a_network_trains_the_same():
     np.testing.assert_allclose(ours, wanted, rtol=1e-4)
     for one, other in zip(jax.tree.leaves(grads), jax.tree.leaves(others), strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-3, atol=1e-4)
+
+
+def test_layers_of_the_same_shapes_are_traced_once(monkeypatch):
+    x, kernel, *rest = arguments((4, 4, 2, 2, 3, 1, 'SAME'))
+    counted = []
+
+    def counting(name):
+        called = getattr(convolution, name)
+        monkeypatch.setattr(convolution, name, lambda *args: counted.append(name) or called(*args))
+
+    names = ['winograd', 'winograd_by_input', 'winograd_by_kernel']
+    for name in names:
+        counting(name)
+
+    def deep(x):
+        for _ in range(3):
+            x = convolve(x, kernel, *rest)
+        return jnp.sum(x)
+
+    jax.make_jaxpr(jax.grad(deep))(x)
+    assert sorted(counted) == names
