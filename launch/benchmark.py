@@ -14,18 +14,21 @@ DIGITS = ('classify', 'distill', 'ablation', 'crossval', 'temperature', 'capacit
 OF = flags.DEFINE_enum(
     'of',
     'loop',
-    ['loop', 'engines', 'overhead', 'frameworks', 'parts', 'growth', 'start', 'memory'],
+    ['loop', 'engines', 'overhead', 'frameworks', 'parts', 'growth', 'start', 'memory', 'speedrun'],
     "loop: the config's training against its bare step. engines: its sweep by each engine. overhead: what a trial of "
     'the sweep costs beyond its own work. frameworks: six models, ours against PyTorch. parts: evaluation, '
     'distillation and stacked networks against training. growth: images/s by batch, width, dataset, devices, trials. '
     'start: seconds from the command to the first step. memory: what --dry_run foretells, and what a run takes.',
 )
+THEIRS = flags.DEFINE_integer('theirs', 20, 'Of the speedrun: rounds with the published script.', lower_bound=1)
 STEPS = flags.DEFINE_integer('steps', 150, 'Of the loop: a round.', lower_bound=1)
 REPEATS = flags.DEFINE_integer('repeats', 5, 'Rounds on each side.', lower_bound=1)
 SEEDS = flags.DEFINE_integer('seeds', 2, 'Of the sweep.', lower_bound=1)
-PYTORCH = flags.DEFINE_string('pytorch', '', 'Of the frameworks: a Python interpreter that has torch.')
-MODELS = flags.DEFINE_list('models', [], 'Of the frameworks: which; all if empty.')
+PYTORCH = flags.DEFINE_string('pytorch', '', 'Of frameworks and speedrun: a Python interpreter that has torch.')
+REFERENCE = flags.DEFINE_string('reference', '', 'Of the speedrun: airbench94_muon.py; ours alone if empty.')
+MODELS = flags.DEFINE_list('models', [], 'Of the frameworks: which; the six if empty.')
 SECONDS = flags.DEFINE_float('seconds', 4.0, 'Of the frameworks: a round of ours.', lower_bound=0.0)
+PARTS = flags.DEFINE_list('parts', [], 'Of the parts: which; all if empty.')
 AXES = flags.DEFINE_list('axes', [], 'Of growth: which; all if empty.')
 CONFIGS = flags.DEFINE_list('configs', list(DIGITS), 'Of start and memory: which files of configs/.')
 OUTPUT = flags.DEFINE_string('output', '', 'Where rows are kept; benchmarks.json, or results/WHAT.json.')
@@ -38,7 +41,10 @@ def main() -> None:
     if OF.value in alone:
         alone[OF.value]()
         return
-    name, resolved, _ = command.experiment_settings(all_read=OF.value == 'loop')
+    name, resolved, _ = command.experiment_settings(all_read=OF.value in ('loop', 'speedrun'))
+    if OF.value == 'speedrun':
+        _speedrun(resolved)
+        return
     sweep = None if OF.value == 'loop' else command.sweep(name, resolved.distills)
     command.set_up()
 
@@ -85,12 +91,12 @@ def _overhead(resolved, sweep) -> str:
 def _frameworks() -> None:
     if not PYTORCH.value:
         raise UserError('--pytorch is missing: the interpreter of an environment that has torch')
-    from jaxvision.benchmarks.cases import MODELS as KNOWN
+    from jaxvision.benchmarks import cases
 
-    chosen = MODELS.value or list(KNOWN)
-    for model in chosen:
-        if model not in KNOWN:
-            raise UserError(f'--models={model} is unknown; there are {", ".join(KNOWN)}')
+    for model in MODELS.value:
+        if model not in cases.MODELS | cases.LARGE:
+            raise UserError(f'--models={model} is unknown; there are {", ".join(cases.MODELS | cases.LARGE)}')
+    chosen = MODELS.value or list(cases.MODELS)
     command.set_up()
     from jaxvision.benchmarks import frameworks, record
 
@@ -121,7 +127,11 @@ def _parts() -> None:
         low, high = row['spread']
         return f'{row["part"]:<12} {row["model"]:<20} {row["times"]:.2f} ({low:.2f} to {high:.2f})'
 
-    _rows(parts.measure(repeats=REPEATS.value, seconds=SECONDS.value), line)
+    chosen = PARTS.value or parts.PARTS
+    for part in chosen:
+        if part not in parts.PARTS:
+            raise UserError(f'--parts={part} is unknown; there are {", ".join(parts.PARTS)}')
+    _rows(parts.measure(chosen, repeats=REPEATS.value, seconds=SECONDS.value), line)
 
 
 def _growth() -> None:
@@ -168,6 +178,33 @@ def _memory() -> None:
         )
 
     _rows((memory.peak(f'configs/{config}.py', repeats=REPEATS.value) for config in CONFIGS.value), line)
+
+
+def _speedrun(resolved) -> None:
+    if REFERENCE.value and not PYTORCH.value:
+        raise UserError('--pytorch is missing: the interpreter of an environment that has torch')
+    command.set_up()
+    from jaxvision.benchmarks import speedrun
+
+    def line(row) -> str:
+        sides = {'ours': row, 'published': row['theirs']} if 'theirs' in row else {'ours': row}
+        lines = [f'{row["runs"]} runs on {row["device"]}']
+        for name, side in sides.items():
+            (low, high), accuracy = side['seconds_spread'], side['accuracy']
+            lines.append(
+                f'{name:<10} {side["seconds"]:.3f} s ({low:.3f} to {high:.3f}), the first {side["first_s"]:.1f} s; '
+                f'test accuracy {accuracy["mean"]:.2%} (std {accuracy["std"]:.2%}, 95 % interval {accuracy["ci95"]})'
+            )
+        if 'ratio' in row:
+            lines.append(f'ratio {row["ratio"]:.3f} ({row["spread"][0]:.3f} to {row["spread"][1]:.3f})')
+        return '\n'.join(lines)
+
+    def tell(side, one):
+        print(f'{side:<10} {one[0]:.3f} s, {one[1]:.2%}', flush=True)
+        return one
+
+    count = {'repeats': REPEATS.value, 'theirs': THEIRS.value}
+    _rows([speedrun.compare(resolved, PYTORCH.value, REFERENCE.value, **count, tell=tell)], line)
 
 
 if __name__ == '__main__':

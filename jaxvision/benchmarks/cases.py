@@ -1,4 +1,4 @@
-"""What is compared with other people's code: six models, from a perceptron to a detector, each with its batch."""
+"""What is compared with other people's code: models from a perceptron to a detector, each with its batch."""
 
 from typing import Any
 
@@ -45,8 +45,31 @@ MODELS: dict[str, dict[str, Any]] = {
     'resnet18': {'data.batch_size': 64, 'model.name': 'resnet', 'model.depth': 18, 'model.norm': 'batch'},
     'resnet20': {'data.batch_size': 128, 'model.name': 'resnet', 'model.depth': 20, 'model.norm': 'batch'},
 }
+IMAGENET: dict[str, Any] = {
+    'data.generated_shape': (224, 224, 3),
+    'data.generated_examples': 1024,
+    'data.batch_size': 256,
+    'model.dtype': 'bfloat16',
+}
+# Those that only an accelerator trains in reasonable time.
+LARGE: dict[str, dict[str, Any]] = {
+    'resnet50': {
+        **IMAGENET,
+        'model.name': 'resnet',
+        'model.depth': 50,
+        'model.stem': '7x7',
+        'model.norm': 'batch',
+    },
+    'vit_s16': {
+        **IMAGENET,
+        'model.name': 'vit',
+        'model.variant': 'S',
+        'model.patch': 16,
+        'model.norm': 'layer',
+    },
+}
 
 
 def settings_of(model: str) -> Settings:
-    """What trains one of `MODELS`."""
-    return settings.override(Settings(), COMMON | MODELS[model])
+    """What trains one of `MODELS` or `LARGE`."""
+    return settings.override(Settings(), COMMON | (MODELS | LARGE)[model])

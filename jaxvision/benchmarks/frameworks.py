@@ -4,10 +4,10 @@ Our side is what launch/train.py runs, with its records; theirs is `pytorch.py` 
 compiled, of which the quicker counts.
 """
 
+import collections
 import dataclasses
 import pathlib
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,39 +17,42 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvision import assembly, runs, summary
-from jaxvision.benchmarks.cases import settings_of
+from jaxvision import assembly, rng, runs, summary
+from jaxvision.benchmarks.cases import LARGE, settings_of
+from jaxvision.benchmarks.partner import Partner
+from jaxvision.data import order
 from jaxvision.errors import UserError
 from jaxvision.models import convolution
 from jaxvision.settings import Settings
-from jaxvision.training import environment
+from jaxvision.training import environment, loop
 from jaxvision.training.records import Workdir
 
 VARIANTS = ('eager', 'compiled')
 PROBE = 8  # Steps that tell how long a round will take.
-SIDE = {'cpu': 2048}  # Of the square matrices whose product is the machine's peak,
-LARGE = 8192  # and on accelerators.
+SIDES = {'cpu': 2048}  # Of the square matrices whose product is the machine's peak,
+SIDE = 8192  # and on accelerators.
 PRODUCTS = 3  # The best of so many counts.
 
 
 class Ours:
     """A model of ours, trained anew each round."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Settings, devices=None):
         self._settings = settings
-        run = assembly.assemble(settings)
-        self._train_size = len(run.splits.train)
-        self.batch_size, self.devices = run.plan.batch_size, run.parallel.devices
-        self.parameters = assembly.cost_of(run.task).parameters
+        self.run = assembly.assemble(settings, devices=devices)
+        self.batch_size, self.devices = self.run.plan.batch_size, self.run.parallel.devices
+        self.dtype = settings.model.dtype
+        self.parameters = assembly.cost_of(self.run.task).parameters
         with convolution.plain():  # What the model asks for, however it is computed.
-            lowered = summary.lowered_step(run)
-        asked, compiled = (stage.cost_analysis() or {} for stage in (lowered, lowered.compile()))
+            lowered = summary.lowered_step(self.run)
+        self.compiled = lowered.compile()
+        asked, done = (stage.cost_analysis() or {} for stage in (lowered, self.compiled))
         self.flops = len(self.devices) * float(asked['flops'])
-        self.bytes = len(self.devices) * float(compiled['bytes accessed'])
+        self.bytes = len(self.devices) * float(done['bytes accessed'])
 
     def milliseconds(self, steps: int) -> float:
         """Of a step, as the run itself records it: everything between two evaluations."""
-        epochs = steps * self.batch_size / self._train_size
+        epochs = steps * self.batch_size / len(self.run.splits.train)
         schedule = dataclasses.replace(self._settings.train, epochs=epochs, eval_every=steps)
         run = assembly.assemble(dataclasses.replace(self._settings, train=schedule))
         with tempfile.TemporaryDirectory() as folder, open('/dev/null', 'w') as silence:
@@ -57,45 +60,43 @@ class Ours:
         return 1e3 * self.batch_size / result['examples_per_second']
 
 
-class Theirs:
+class Bare(Ours):
+    """A large model's step alone, on one device: compiled once, and nothing is evaluated or written."""
+
+    def __init__(self, settings: Settings):
+        device = jax.local_devices()[0]
+        super().__init__(settings, [device])
+        self._read = jax.device_put((self.run.context(), rng.base(0)), device)
+        self._state = jax.device_put(self.run.initial(), device)
+
+    def milliseconds(self, steps: int) -> float:
+        """Of a step, with as many under way as the loop has."""
+        (context, key), under_way = self._read, collections.deque()
+        ahead = loop.in_flight(self.devices)
+        started = time.perf_counter()
+        for at in range(steps):
+            ids = order.batch_ids(self.run.splits.train, 0, at, self.batch_size)
+            self._state, metrics = self.compiled(self._state, context, ids, key)
+            under_way.append(metrics)
+            if len(under_way) > ahead:
+                jax.block_until_ready(under_way.popleft())
+        jax.block_until_ready(self._state)
+        return 1e3 * (time.perf_counter() - started) / steps
+
+
+class Theirs(Partner):
     """The same model in a process of PyTorch's interpreter."""
 
     def __init__(self, python: str, model: str, batch_size: int):
-        script = pathlib.Path(__file__).with_name('pytorch.py')
-        command = [python, str(script), model, str(batch_size), str(environment.cores())]
-        self._said = tempfile.TemporaryFile('w+')  # noqa: SIM115  (closed with the process)
-        try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
-            )
-        except OSError as error:
-            raise UserError(f'--pytorch={python} cannot be run: {error.strerror}') from error
-        self.version, parameters = self._answer().split()
-        self.parameters = int(parameters)
+        super().__init__(python, 'pytorch.py', model, str(batch_size), str(environment.cores()))
 
     def milliseconds(self, variant: str, steps: int) -> float:
         """Of a step."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f'{variant} {steps}\n')
-        self._process.stdin.flush()
-        return float(self._answer())
+        return self.ask(variant, steps)[0]
 
     def peak(self, side: int) -> float:
         """FLOPs a second of a product of square matrices."""
         return 2e3 * side**3 / self.milliseconds('product', side)
-
-    def close(self) -> None:
-        self._process.communicate()
-        self._said.close()
-
-    def _answer(self) -> str:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            self._said.seek(0)
-            said = self._said.read().strip().splitlines()
-            raise UserError(f'the interpreter of --pytorch ended: {said[-1] if said else "it said nothing"}')
-        return line
 
 
 def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) -> dict[str, Any]:
@@ -116,15 +117,15 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
     Raises:
       UserError: the interpreter cannot be run, has no torch, or builds another network.
     """
-    ours = Ours(settings_of(model))
+    ours = (Bare if model in LARGE else Ours)(settings_of(model))
     theirs = Theirs(python, model, ours.batch_size)
     try:
         if theirs.parameters != ours.parameters:
             raise UserError(f'{model} has {ours.parameters:,} parameters here, {theirs.parameters:,} there')
         ours.milliseconds(PROBE)  # Compiles.
         steps = max(PROBE, round(1e3 * seconds / ours.milliseconds(PROBE)))
-        side = SIDE.get(ours.devices[0].platform, LARGE)
-        peak = _peak(ours.devices, side)
+        side = SIDES.get(ours.devices[0].platform, SIDE)
+        peak = _peak(ours.devices, side, ours.dtype)
         for variant in VARIANTS:
             theirs.milliseconds(variant, PROBE)
         rounds, peaks = [], []
@@ -157,10 +158,10 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
     }
 
 
-def _peak(devices, side: int) -> Callable[[], float]:
+def _peak(devices, side: int, dtype: str) -> Callable[[], float]:
     """A function that measures the FLOPs a second of a product of square matrices, one on each device at once."""
     product = jax.jit(jnp.dot)
-    factor = np.random.default_rng(0).normal(size=(side, side)).astype(np.float32)
+    factor = np.random.default_rng(0).normal(size=(side, side)).astype(jnp.dtype(dtype))
     factors = [jax.device_put(factor, device) for device in devices]
 
     def measure() -> float:

@@ -7,7 +7,7 @@ import collections
 import dataclasses
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,6 +21,7 @@ from jaxvision.settings import Settings
 from jaxvision.training import evaluation, loop
 from jaxvision.training.stack import Stack
 
+PARTS = ('evaluation', 'distillation', 'stack')
 MODELS = ('mlp', 'vit', 'cnn', 'resnet20', 'detector')  # Whose evaluation is measured.
 PAIRS = (('cnn', 'resnet20'), ('resnet20', 'resnet18'), ('cnn', 'vit'))  # Student, teacher.
 # Small networks, as a sweep has many of them.
@@ -32,13 +33,13 @@ SMALL: dict[str, dict[str, Any]] = {
 TINY = {'data.generated_shape': (8, 8, 1), 'data.batch_size': 64}
 
 
-def measure(*, repeats: int = 5, seconds: float = 2.0) -> Iterator[dict[str, Any]]:
-    """Every row of results/parts.json: what `evaluate`, `distil` and `stack` return, and which `part` it is."""
-    for model in MODELS:
+def measure(parts: Sequence[str] = PARTS, *, repeats: int = 5, seconds: float = 2.0) -> Iterator[dict[str, Any]]:
+    """Rows of results/parts.json: what `evaluate`, `distil` and `stack` return, and which `part` it is, of `PARTS`."""
+    for model in MODELS if 'evaluation' in parts else ():
         yield {'part': 'evaluation', **evaluate(model, repeats=repeats, seconds=seconds)}
-    for student, teacher in PAIRS:
+    for student, teacher in PAIRS if 'distillation' in parts else ():
         yield {'part': 'distillation', **distil(student, teacher, repeats=repeats, seconds=seconds)}
-    for name, values in SMALL.items():
+    for name, values in SMALL.items() if 'stack' in parts else ():
         small = settings.override(Settings(), COMMON | TINY | values)
         yield {'part': 'stack', **stack(small, name, repeats=repeats, seconds=seconds)}
 

@@ -51,13 +51,15 @@ def cnn(shape):
 
 
 class Block(nn.Module):
-    """Two convolutions beside a shortcut: zero channels (CIFAR), or a projection."""
+    """Two convolutions, or three with a bottleneck, beside a shortcut: zero channels (CIFAR), or a projection."""
 
-    def __init__(self, inputs, outputs, stride, projection):
+    def __init__(self, inputs, outputs, stride, projection, bottleneck=False):
         super().__init__()
-        self.body = nn.Sequential(
-            conv_norm(inputs, outputs, stride=stride), conv(outputs, outputs), nn.BatchNorm2d(outputs)
-        )
+        inner = outputs // 4 if bottleneck else outputs
+        parts = [conv_norm(inputs, inner, kernel=1)] if bottleneck else []
+        parts += [conv_norm(inner if bottleneck else inputs, inner, stride=stride)]
+        parts += [conv(inner, outputs, kernel=1 if bottleneck else 3), nn.BatchNorm2d(outputs)]
+        self.body = nn.Sequential(*parts)
         self.stride, self.extra, self.shortcut = stride, outputs - inputs, None
         if projection and (stride > 1 or self.extra):
             self.shortcut = nn.Sequential(conv(inputs, outputs, kernel=1, stride=stride), nn.BatchNorm2d(outputs))
@@ -71,13 +73,15 @@ class Block(nn.Module):
         return F.relu(x + y)
 
 
-def resnet(shape, counts, first, projection):
-    parts, channels = [conv_norm(shape[2], first)], first
+def resnet(shape, counts, first, projection, bottleneck=False):
+    parts, channels, expansion = [conv_norm(shape[2], first)], first, 4 if bottleneck else 1
+    if bottleneck:  # On large images.
+        parts = [conv_norm(shape[2], first, kernel=7, stride=2), nn.MaxPool2d(3, 2, 1)]
     for stage, blocks in enumerate(counts):
         for index in range(blocks):
             stride = 2 if stage and not index else 1
-            parts.append(Block(channels, first * 2**stage, stride, projection))
-            channels = first * 2**stage
+            parts.append(Block(channels, first * 2**stage * expansion, stride, projection, bottleneck))
+            channels = first * 2**stage * expansion
     return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, CLASSES))
 
 
@@ -213,7 +217,10 @@ MODELS = {
     'resnet20': ((32, 32, 3), lambda shape: resnet(shape, (3, 3, 3), 16, False)),
     'resnet18': ((32, 32, 3), lambda shape: resnet(shape, (2, 2, 2, 2), 64, True)),
     'detector': ((128, 128, 3), Detector),
+    'resnet50': ((224, 224, 3), lambda shape: resnet(shape, (3, 4, 6, 3), 64, True, True)),
+    'vit_s16': ((224, 224, 3), lambda shape: ViT(shape, 16, 384, 12, 6)),
 }
+HALF = ('resnet50', 'vit_s16')  # Computed in bfloat16, with weights in float32.
 
 
 class Side:
@@ -232,13 +239,16 @@ class Side:
             self.boxes = torch.cat([corner, corner + extent], -1).to(device)
             self.classes = torch.randint(0, CLASSES, (EXAMPLES, 6), device=device)
             self.valid = torch.rand(EXAMPLES, 6, device=device) < 0.5
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-3, momentum=0.9)
+        fused = True if device == 'cuda' else None
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-3, momentum=0.9, fused=fused)
+        self.half = name in HALF
         self.objective = torch.compile(self.loss) if compiled else self.loss
 
     def loss(self, ids):
         # Stored as ours are, [n, height, width, channel]: seen from here, that is channels_last.
         x = self.images[ids].permute(0, 3, 1, 2).float() / 255
-        outputs = self.model((x - 0.5) / 0.25)
+        with torch.autocast(self.device, torch.bfloat16, self.half):
+            outputs = self.model((x - 0.5) / 0.25)
         if self.boxes is None:
             return F.cross_entropy(outputs, self.labels[ids])
         return self.model.loss(outputs, self.boxes[ids], self.classes[ids], self.valid[ids])
@@ -261,9 +271,9 @@ class Side:
         return 1e3 * (time.perf_counter() - started) / steps
 
 
-def product(side, device):
+def product(side, device, dtype):
     """Milliseconds of the best of three."""
-    factor, found = torch.randn(side, side, device=device), []
+    factor, found = torch.randn(side, side, device=device).to(dtype), []
     for _ in range(3):
         wait(device)
         started = time.perf_counter()
@@ -282,13 +292,14 @@ def main():
     name, batch, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     torch.set_num_threads(threads)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.benchmark = True  # As XLA does.
     sides = {}
     count = sum(parameter.numel() for parameter in MODELS[name][1](MODELS[name][0]).parameters())
     print(torch.__version__, count, flush=True)
     for line in sys.stdin:
         variant, steps = line.split()
         if variant == 'product':
-            print(product(int(steps), device), flush=True)
+            print(product(int(steps), device, torch.bfloat16 if name in HALF else torch.float32), flush=True)
             continue
         if variant not in sides:
             sides[variant] = Side(name, batch, variant == 'compiled', device)

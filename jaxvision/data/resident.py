@@ -1,5 +1,6 @@
 """Small datasets live on the device, as uint8: the feed of a step is then only its ids."""
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -94,15 +95,19 @@ def whitening(source: Source, ids: np.ndarray, statistics: dict[str, np.ndarray]
     Returns:
       float32 [side * side * channel, side * side * channel], a kernel a column.
     """
-    inputs = side * side * source.shape[-1]
-    moments, count = np.zeros((inputs, inputs)), 0
-    some = max(1, COUNTED // math.prod(source.shape))
-    ids = ids[:WHITENED_BY]
-    for start in range(0, len(ids), some):
-        images = (source.images[ids[start : start + some]] / 255 - statistics['mean']) / statistics['std']
-        windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(1, 2))
-        patches = np.moveaxis(windows, 3, -1).reshape(-1, inputs)
-        moments += patches.T @ patches
-        count += len(patches)
-    values, vectors = np.linalg.eigh(moments / count)
+    ids, some = ids[:WHITENED_BY], max(1, COUNTED // math.prod(source.shape))
+    parts = [source.images[ids[start : start + some]] for start in range(0, len(ids), some)]
+    total = sum(np.asarray(_moments(part, statistics['mean'], statistics['std'], side), np.float64) for part in parts)
+    patches = len(ids) * (source.shape[0] - side + 1) * (source.shape[1] - side + 1)
+    values, vectors = np.linalg.eigh(total / patches)
     return (vectors / np.sqrt(values + SMALLEST)).astype(np.float32)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _moments(images: jax.Array, mean: jax.Array, std: jax.Array, side: int) -> jax.Array:
+    """The sum of x x' over the patches of images, uint8; float32 [inputs, inputs]."""
+    images = (images.astype(jnp.float32) / 255 - mean) / std
+    height, width = images.shape[1] - side + 1, images.shape[2] - side + 1
+    corners = [images[:, y : y + height, x : x + width] for y in range(side) for x in range(side)]
+    patches = jnp.concatenate(corners, axis=-1).reshape(-1, side * side * images.shape[-1])
+    return jnp.matmul(patches.T, patches, precision='highest')

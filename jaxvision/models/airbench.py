@@ -67,7 +67,9 @@ class Airbench(nn.Module):
         x = activation(self.whitened(images.astype(self.dtype)))
         for filters in self.filters:
             filters = scaled(filters, self.width)
-            x = activation(norm()(pool(conv(filters)(x), 'max')))
+            # The pool would leave out an odd last row or column: it is not computed.
+            padding = tuple((1, 1 - side % 2) for side in x.shape[1:3])
+            x = activation(norm()(pool(conv(filters, padding=padding)(x), 'max')))
             x = activation(norm()(conv(filters)(x)))
         # Small, so that training starts from logits near zero.
         small = nn.initializers.normal(1 / x.shape[-1])

@@ -14,16 +14,18 @@ from jaxvision import metrics, rng
 from jaxvision.data import order
 
 RESAMPLES = 1000
-BATCH = 128  # Most examples a call and device.
+BATCH = {'cpu': 128}  # Most examples a call and device,
+LARGE = 2000  # and on accelerators.
 PIXELS = 2**22  # Most pixels a call and device: activations are many times as many.
 
 
 def batch_size(shape: tuple[int, ...]) -> int:
     """How many images of a shape (height, width, channel) go into a call and device."""
-    return max(1, min(BATCH, PIXELS // (shape[0] * shape[1])))
+    most = BATCH.get(jax.default_backend(), LARGE)
+    return max(1, min(most, PIXELS // (shape[0] * shape[1])))
 
 
-def collect(predict: Callable, variables, context, ids: np.ndarray, parallel, batch: int = BATCH) -> Any:
+def collect(predict: Callable, variables, context, ids: np.ndarray, parallel, batch: int) -> Any:
     """The outputs of a whole split.
 
     Args:

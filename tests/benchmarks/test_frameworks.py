@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from jaxvision.benchmarks import record
-from jaxvision.benchmarks.cases import MODELS, settings_of
+from jaxvision.benchmarks import frameworks, record
+from jaxvision.benchmarks.cases import LARGE, MODELS, settings_of
 
 PARAMETERS = 784 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10  # Of the perceptron 784-512-512-10.
 STAND_IN = """#!{python}
@@ -82,7 +82,13 @@ def test_mistakes_are_told(launch, interpreter, tmp_path, flags, words):
     assert not (tmp_path / 'benchmarks.json').exists()
 
 
-@pytest.mark.parametrize('model', MODELS)
+def test_a_bare_step_trains():
+    ours = frameworks.Bare(settings_of('mlp'))
+    assert ours.parameters == PARAMETERS and ours.milliseconds(3) > 0 and ours.milliseconds(2) > 0
+    assert int(ours._state.step) == 5
+
+
+@pytest.mark.parametrize('model', [*MODELS, *LARGE])
 def test_models_are_read_whole(model):
     assert settings_of(model).data.generated_examples > settings_of(model).data.batch_size
 

@@ -95,11 +95,19 @@ def test_verdicts(train, test, begins):
     assert sentence.count('.') >= 1 and sentence.endswith('.')
 
 
+def test_a_call_evaluates_more_on_an_accelerator(monkeypatch):
+    assert evaluation.batch_size((28, 28, 1)) == 128
+    assert evaluation.batch_size((512, 512, 3)) == 16
+    monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+    assert evaluation.batch_size((28, 28, 1)) == 2000
+    assert evaluation.batch_size((512, 512, 3)) == 16
+
+
 @pytest.mark.parametrize('kind', parallel.KINDS)
 @pytest.mark.parametrize('count', [1, 383, 384, 385, 1_003])
 def test_every_example_is_counted_once(kind, count):
     mapped = parallel.Parallel(kind, jax.devices()[:3])
     predict = mapped.predict(lambda variables, context, ids, *, axis_name: ids[:, None] * variables)
     ids = rng.generator(0, 'order').permutation(5_000)[:count].astype(np.int32)
-    found = evaluation.collect(predict, mapped.replicate(np.float32(2)), mapped.replicate({}), ids, mapped)
+    found = evaluation.collect(predict, mapped.replicate(np.float32(2)), mapped.replicate({}), ids, mapped, 128)
     np.testing.assert_array_equal(found[:, 0], 2 * ids)
