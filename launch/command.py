@@ -1,6 +1,5 @@
 """What the commands share: flags told in one line when they are wrong, caches, and how a command ends."""
 
-import gc
 import os
 import pathlib
 import shlex
@@ -13,10 +12,6 @@ from ml_collections import config_flags
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # So that a checkout runs uninstalled.
 
 from jaxvision.errors import Stopped, UserError  # noqa: E402  (errors imports nothing else)
-
-# Objects, until Python looks for cycles among the new ones: it looked 14 times as often, a sixth of the time until the
-# first step, while libraries are loaded and programs traced, of which nearly all stays.
-RARELY = 10_000
 
 
 def run(main, positional: bool = False) -> None:
@@ -86,7 +81,6 @@ def sweep(name: str, distills: bool):
 
 def set_up() -> None:
     """Devices and caches, before anything is computed. JAX is imported here, not for --help."""
-    gc.set_threshold(RARELY)
     from absl import logging
 
     from jaxvision.training import setup

@@ -27,7 +27,7 @@ class Cost:
 
 def of(init: Callable[[jax.Array], Any]) -> Cost:
     """What the network costs that init(key) -> {'params', ...} initialises; nothing is computed."""
-    program, variables = _traced(init, jax.random.key(0))
+    program, variables = traced(init, jax.random.key(0))
     return Cost(flops(program), parameters(variables['params']), convolves(program))
 
 
@@ -37,12 +37,7 @@ def parameters(params) -> int:
 
 
 def traced(function, *args):
-    """The program of function(*args), with plain convolutions; nothing is computed."""
-    return _traced(function, *args)[0]
-
-
-def _traced(function, *args):
-    """The program, and the shapes of what it returns."""
+    """The program of function(*args), with plain convolutions, and the shapes of its result; nothing is computed."""
     with convolution.plain():  # And anew: what was traced before is kept.
         program, shapes = jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(*args)
     return program.jaxpr, shapes

@@ -9,7 +9,7 @@ from jaxvision.models import cost
 
 def test_flops_of_a_perceptron():
     model = models.build('mlp', 10, hidden=(32, 16))
-    inits = cost.flops(cost.traced(model.init, jax.random.key(0), jnp.zeros((3, 4, 5, 2))))
+    inits = cost.flops(cost.traced(model.init, jax.random.key(0), jnp.zeros((3, 4, 5, 2)))[0])
     assert inits == 2 * 3 * (40 * 32 + 32 * 16 + 16 * 10)
 
 
@@ -18,7 +18,7 @@ def test_flops_of_a_residual_network():
     model = models.build('resnet', 10, depth=20)
     stages = ((32, 3 * 16 + 6 * 16 * 16), (16, 16 * 32 + 5 * 32 * 32), (8, 32 * 64 + 5 * 64 * 64))
     wanted = sum(2 * 9 * side**2 * pairs for side, pairs in stages) + 2 * 64 * 10
-    assert cost.flops(cost.traced(jax.jit(model.init), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))) == wanted
+    assert cost.flops(cost.traced(jax.jit(model.init), jax.random.key(0), jnp.zeros((1, 32, 32, 3)))[0]) == wanted
 
 
 def test_flops_of_a_transformer():
@@ -27,13 +27,13 @@ def test_flops_of_a_transformer():
     tokens = 2 * 2 + 1
     layer = tokens * (4 * 12 * 12 + 2 * 12 * 48) + 2 * tokens * tokens * 12
     wanted = 2 * (4 * 48 * 12 + 2 * layer + 12 * 10)
-    assert cost.flops(cost.traced(model.init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))) == wanted
+    assert cost.flops(cost.traced(model.init, jax.random.key(0), jnp.zeros((1, 8, 8, 3)))[0]) == wanted
 
 
 def test_a_padded_convolution_counts_whole():
     """And by whatever layout."""
     x, kernel = jnp.zeros((2, 3, 8, 8)), jnp.zeros((5, 3, 3, 3))
-    found = cost.flops(cost.traced(lambda x, kernel: jax.lax.conv(x, kernel, (1, 1), 'SAME'), x, kernel))
+    found = cost.flops(cost.traced(lambda x, kernel: jax.lax.conv(x, kernel, (1, 1), 'SAME'), x, kernel)[0])
     assert found == 2 * 2 * 64 * 27 * 5
 
 
@@ -46,5 +46,5 @@ def test_convolutions_are_found_wherever_they_are():
 
         return jax.jit(lambda x: jax.lax.scan(body, x, length=2))(x)
 
-    assert cost.convolves(cost.traced(scanned, jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 2))))
-    assert not cost.convolves(cost.traced(lambda x: jax.jit(jnp.dot)(x, x), jnp.ones((4, 4))))
+    assert cost.convolves(cost.traced(scanned, jnp.ones((1, 4, 4, 2)), jnp.ones((3, 3, 2, 2)))[0])
+    assert not cost.convolves(cost.traced(lambda x: jax.jit(jnp.dot)(x, x), jnp.ones((4, 4)))[0])

@@ -1,0 +1,15 @@
+"""What every process sets up, those of a sweep's engines included."""
+
+import gc
+
+from jaxvision.training import parallel, setup
+
+
+def test_cycles_are_looked_for_rarely(monkeypatch):
+    monkeypatch.setattr(parallel, 'set_up_cpu', lambda cores: None)  # The devices of this process are there already.
+    before = gc.get_threshold()
+    try:
+        setup.process()
+        assert gc.get_threshold()[0] == setup.RARELY
+    finally:
+        gc.set_threshold(*before)
