@@ -23,6 +23,9 @@ PAYS_FROM, USES = 1.4e8, 1500  # FLOPs of a step forwards, and uses of each weig
 # One arena; no block of its own for a large array; never give back the top; take 256 MiB at a time. See mallopt(3).
 MALLOPT = ((-8, 1), (-4, 0), (-1, -1), (-2, 2**28))
 
+# Compiles configs/distill.py's networks in a quarter of the time, detect.py's in 0.6 of it. At 0 other bits come out.
+QUICKLY = {'xla_backend_optimization_level': 1}
+
 
 class Parallel:
     """Maps steps over devices.
@@ -51,8 +54,9 @@ class Parallel:
         return jax.device_put(tree, self.replicated)
 
     def create(self, init):
-        """init compiled, its result replicated."""
-        return jax.jit(init, out_shardings=self.replicated)
+        """init compiled, its result replicated; on CPU with less effort, as it runs once, and to the same bits."""
+        options = QUICKLY if self.devices[0].platform == 'cpu' and not _optimized() else None
+        return jax.jit(init, out_shardings=self.replicated, compiler_options=options)
 
     def cut(self, batch: np.ndarray, axis: int = 0) -> np.ndarray:
         """[..., batch, ...] -> [devices, ..., batch / devices, ...]."""
@@ -129,6 +133,11 @@ def set_up_cpu(cores: int) -> None:
         jax.config.update('jax_num_cpu_devices', cores)
     if os.environ.get('JAXVISION_ALLOCATOR') != 'system':
         _keep_memory()
+
+
+def _optimized() -> bool:
+    """Whether the user has chosen how far XLA optimises."""
+    return 'xla_backend_optimization_level' in os.environ.get('XLA_FLAGS', '')
 
 
 def _faked() -> bool:

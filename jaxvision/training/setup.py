@@ -8,7 +8,6 @@ import jax
 from jaxvision.data import sources
 from jaxvision.training import environment, parallel
 
-
 # Objects, until Python looks for cycles among the new ones: it looked 14 times as often, a sixth of the time until the
 # first step, while programs are traced, of which nearly all stays.
 RARELY = 10_000

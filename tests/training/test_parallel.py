@@ -1,6 +1,9 @@
 """Devices: eight give what one gives, pmap gives what shard_map gives, with every regulariser on."""
 
 import functools
+import os
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -20,6 +23,8 @@ from jaxvision.tasks.localize import Localize
 from jaxvision.tasks.task import Task
 from jaxvision.tasks.views import Views
 from jaxvision.training import loop, parallel, state, step
+
+from ..conftest import ROOT
 
 BATCH, STEPS = 32, 3
 STRENGTHS = {
@@ -236,3 +241,30 @@ def test_steps_are_queued_on_one_cpu_device_alone():
 def test_unknown_kind():
     with pytest.raises(ValueError, match='pmap, shard_map'):
         parallel.Parallel('pjit')
+
+
+FIRST_STATE = """
+import os
+import jax, numpy as np
+from jaxvision import assembly
+from jaxvision.benchmarks.cases import settings_of
+from jaxvision.training import parallel
+run = assembly.assemble(settings_of('resnet20'))
+one, other = (jax.device_get(jax.jit(run.programs._create)(*run.creation())), jax.device_get(run.initial()))
+assert parallel.QUICKLY and all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
+seen = []
+jax.jit, plain = (lambda *args, **values: seen.append(values) or plain(*args, **values)), jax.jit
+run.parallel.create(run.programs._create)
+os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=0'
+run.parallel.create(run.programs._create)
+assert [values['compiler_options'] for values in seen] == [parallel.QUICKLY, None]
+"""
+
+
+def test_a_first_state_is_compiled_quickly_to_the_same_bits():
+    """In a process that compiles as a user's does, for here everything is compiled with no effort at all."""
+    environment = {name: value for name, value in os.environ.items() if name != 'XLA_FLAGS'}
+    done = subprocess.run(
+        [sys.executable, '-c', FIRST_STATE], env=environment, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
