@@ -23,6 +23,7 @@ DIGIT = (14, 32)  # Side in pixels to which the 8x8 bitmap is enlarged; the digi
 # of the digits; but as the background is no lighter than GRADIENT, the least contrast is never cut off but by noise.
 CONTRAST = (0.5, 1.0)
 GRADIENT = 0.3
+ACROSS = np.linspace([1, 0], [0, 1], SIZE)  # [64, 2]: what the two ends of a gradient weigh.
 NOISE = 0.05
 FRAGMENTS = 6
 FRAGMENT = (5, 8)
@@ -92,8 +93,8 @@ def scene(kind: str, split: str, index: int) -> tuple[np.ndarray, np.ndarray, np
     chosen = draw.integers(len(labels), size=count)
     digits, boxes = _place_digits(draw, bitmaps[chosen])
     ink = np.zeros((SIZE, SIZE), np.float32)
-    others = np.delete(bitmaps, chosen, axis=0)  # A part of a digit that is in the scene could be told by its whole.
-    for patch, top, left in digits + _place_fragments(draw, others, boxes):
+    others = np.delete(np.arange(len(labels)), chosen)  # A part of a digit in the scene could be told by its whole.
+    for patch, top, left in digits + _place_fragments(draw, bitmaps, others, boxes):
         spot = ink[top : top + len(patch), left : left + len(patch)]
         np.maximum(spot, draw.uniform(*CONTRAST) * patch, out=spot)
     image = _gradient(draw) + ink + NOISE * draw.standard_normal((SIZE, SIZE), np.float32)
@@ -128,7 +129,7 @@ def _place_digits(draw: np.random.Generator, bitmaps: np.ndarray):
         for bitmap in bitmaps:
             patch = _enlarge(draw, bitmap)
             side, (ymin, xmin, ymax, xmax) = len(patch), _ink_box(patch)
-            for top, left in draw.integers(0, SIZE - side + 1, (TRIES, 2)):
+            for top, left in draw.integers(0, SIZE - side + 1, (TRIES, 2)).tolist():
                 box = (top + ymin, left + xmin, top + ymax, left + xmax)
                 if all(_iou(box, other) <= OVERLAP for other in boxes):
                     digits.append((patch, top, left))
@@ -140,20 +141,20 @@ def _place_digits(draw: np.random.Generator, bitmaps: np.ndarray):
             return digits, boxes
 
 
-def _place_fragments(draw: np.random.Generator, bitmaps: np.ndarray, boxes):
-    """Up to 6 squares cut from the given digits, around a pixel with ink: (patch, top, left) of each.
+def _place_fragments(draw: np.random.Generator, bitmaps: np.ndarray, ids: np.ndarray, boxes):
+    """Up to 6 squares cut from the digits of these ids, around a pixel with ink: (patch, top, left) of each.
 
     They look like parts of digits, but touch no digit's box, in which a stroke too many could make another class of
     it. Where there is no such place, the fragment is left out.
     """
     fragments = []
     for _ in range(draw.integers(0, FRAGMENTS + 1)):
-        whole = _enlarge(draw, bitmaps[draw.integers(len(bitmaps))])
-        side = draw.integers(FRAGMENT[0], FRAGMENT[1] + 1)
+        whole = _enlarge(draw, bitmaps[ids[draw.integers(len(ids))]])
+        side = int(draw.integers(FRAGMENT[0], FRAGMENT[1] + 1))
         inked = np.argwhere(whole >= INK)
         y, x = np.clip(inked[draw.integers(len(inked))] - side // 2, 0, len(whole) - side)
         patch = whole[y : y + side, x : x + side]
-        for top, left in draw.integers(0, SIZE - side + 1, (TRIES, 2)):
+        for top, left in draw.integers(0, SIZE - side + 1, (TRIES, 2)).tolist():
             if all(_iou((top, left, top + side, left + side), box) == 0 for box in boxes):
                 fragments.append((patch, top, left))
                 break
@@ -179,5 +180,4 @@ def _iou(a, b) -> float:
 def _gradient(draw: np.random.Generator) -> np.ndarray:
     """float32 [64, 64]: four random corners, and bilinear between them."""
     corners = draw.uniform(0, GRADIENT, (2, 2))
-    across = np.linspace([1, 0], [0, 1], SIZE)  # [64, 2]: weights of the two ends.
-    return (across @ corners @ across.T).astype(np.float32)
+    return (ACROSS @ corners @ ACROSS.T).astype(np.float32)

@@ -183,7 +183,7 @@ def test_fragments_are_small_apart_from_the_digits_and_up_to_six():
     counts, sides = [], []
     box = (16, 16, 48, 48)
     for seed in range(200):
-        fragments = digit_scenes._place_fragments(np.random.default_rng(seed), bitmaps, [box])
+        fragments = digit_scenes._place_fragments(np.random.default_rng(seed), bitmaps, np.arange(len(bitmaps)), [box])
         counts.append(len(fragments))
         for patch, top, left in fragments:
             sides.append(len(patch))
