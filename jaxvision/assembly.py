@@ -131,7 +131,7 @@ class Run:
         return self.programs.create(*self.creation())
 
     def like(self) -> state.State:
-        """The shapes, types and places of such a state; nothing is compiled or computed."""
+        """The shapes, types and places of such a state; no program of the run is compiled or called."""
         return self.programs.like(*self.creation())
 
     def described(self, teacher: Teacher | None = None, calls: int = 1) -> tuple[Any, Any, Any, Any]:

@@ -24,7 +24,7 @@ THEIRS = flags.DEFINE_integer('theirs', 20, 'Of the speedrun: rounds with the pu
 STEPS = flags.DEFINE_integer('steps', 150, 'Of the loop: a round.', lower_bound=1)
 REPEATS = flags.DEFINE_integer('repeats', 5, 'Rounds on each side.', lower_bound=1)
 SEEDS = flags.DEFINE_integer('seeds', 2, 'Of the sweep.', lower_bound=1)
-PYTORCH = flags.DEFINE_string('pytorch', '', 'Of frameworks and speedrun: a Python interpreter that has torch.')
+PYTORCH = flags.DEFINE_string('pytorch', '', 'Of frameworks, speedrun: a Python interpreter that has torch.')
 REFERENCE = flags.DEFINE_string('reference', '', 'Of the speedrun: airbench94_muon.py; ours alone if empty.')
 MODELS = flags.DEFINE_list('models', [], 'Of the frameworks: which; the six if empty.')
 SECONDS = flags.DEFINE_float('seconds', 4.0, 'Of the frameworks: a round of ours.', lower_bound=0.0)
@@ -181,30 +181,29 @@ def _memory() -> None:
 
 
 def _speedrun(resolved) -> None:
-    if REFERENCE.value and not PYTORCH.value:
-        raise UserError('--pytorch is missing: the interpreter of an environment that has torch')
-    command.set_up()
     from jaxvision.benchmarks import speedrun
 
-    def line(row) -> str:
-        sides = {'ours': row, 'published': row['theirs']} if 'theirs' in row else {'ours': row}
-        lines = [f'{row["runs"]} runs on {row["device"]}']
-        for name, side in sides.items():
-            (low, high), accuracy = side['seconds_spread'], side['accuracy']
-            lines.append(
-                f'{name:<10} {side["seconds"]:.3f} s ({low:.3f} to {high:.3f}), the first {side["first_s"]:.1f} s; '
-                f'test accuracy {accuracy["mean"]:.2%} (std {accuracy["std"]:.2%}, 95 % interval {accuracy["ci95"]})'
-            )
-        if 'ratio' in row:
-            lines.append(f'ratio {row["ratio"]:.3f} ({row["spread"][0]:.3f} to {row["spread"][1]:.3f})')
-        return '\n'.join(lines)
+    speedrun.check(resolved, PYTORCH.value, REFERENCE.value)
+    command.set_up()
+    from jaxvision.benchmarks import frameworks, record
 
-    def tell(side, one):
-        print(f'{side:<10} {one[0]:.3f} s, {one[1]:.2%}', flush=True)
-        return one
+    def line(name, side) -> str:
+        (low, high), accuracy = side['seconds_spread'], side['accuracy']
+        spread = f' (95 % interval {accuracy["ci95"][0]:.2%} to {accuracy["ci95"][1]:.2%})' if accuracy['ci95'] else ''
+        return (
+            f'{name:<10} {side["seconds"]:.3f} s ({low:.3f} to {high:.3f}), the first {side["first_s"]:.1f} s; '
+            f'test accuracy {accuracy["mean"]:.2%}{spread}'
+        )
 
+    path, row = pathlib.Path(OUTPUT.value or 'results/speedrun.json'), {}
     count = {'repeats': REPEATS.value, 'theirs': THEIRS.value}
-    _rows([speedrun.compare(resolved, PYTORCH.value, REFERENCE.value, **count, tell=tell)], line)
+    for row in speedrun.compare(resolved, PYTORCH.value, REFERENCE.value, **count):
+        record.write(path, {'environment': frameworks.machine(), 'rows': [row]})
+        print(f'{row["rounds"][-1][0]:.3f} s, {row["rounds"][-1][1]:.2%}', flush=True)
+    print(f'{row["runs"]} runs on {row["device"]}\n{line("ours", row)}')
+    if 'theirs' in row:
+        print(line('published', row['theirs']))
+        print(f'ratio {row["ratio"]:.3f} ({row["spread"][0]:.3f} to {row["spread"][1]:.3f})')
 
 
 if __name__ == '__main__':

@@ -64,7 +64,7 @@ def shortened(config, batch: int = 4):
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_every_config_trains_two_steps(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, 'BATCH', {'cpu': 4})
+    monkeypatch.setattr(evaluation, 'BATCH', 4)
     config = load(path)
     result = experiment.run(settings.resolve(shortened(config)), str(tmp_path / 'run'))
     assert result['steps'] == 2

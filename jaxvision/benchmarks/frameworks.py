@@ -1,10 +1,9 @@
 """Our training against PyTorch's: the same model, batch and data, all sides in turn, and the ratio, round by round.
 
-Our side is what launch/train.py runs, with its records; theirs is `pytorch.py` under another interpreter, eager and
-compiled, of which the quicker counts.
+Our side is what launch/train.py runs, with its records, and of a large model the step alone; theirs is `pytorch.py`
+under another interpreter, eager and compiled, of which the quicker counts.
 """
 
-import collections
 import dataclasses
 import pathlib
 import statistics
@@ -18,13 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvision import assembly, rng, runs, summary
+from jaxvision.benchmarks import timing
 from jaxvision.benchmarks.cases import LARGE, settings_of
 from jaxvision.benchmarks.partner import Partner
 from jaxvision.data import order
 from jaxvision.errors import UserError
 from jaxvision.models import convolution
 from jaxvision.settings import Settings
-from jaxvision.training import environment, loop
+from jaxvision.training import environment
 from jaxvision.training.records import Workdir
 
 VARIANTS = ('eager', 'compiled')
@@ -71,17 +71,14 @@ class Bare(Ours):
 
     def milliseconds(self, steps: int) -> float:
         """Of a step, with as many under way as the loop has."""
-        (context, key), under_way = self._read, collections.deque()
-        ahead = loop.in_flight(self.devices)
-        started = time.perf_counter()
-        for at in range(steps):
-            ids = order.batch_ids(self.run.splits.train, 0, at, self.batch_size)
+        (context, key), at = self._read, iter(range(steps))
+
+        def call():
+            ids = order.batch_ids(self.run.splits.train, 0, next(at), self.batch_size)
             self._state, metrics = self.compiled(self._state, context, ids, key)
-            under_way.append(metrics)
-            if len(under_way) > ahead:
-                jax.block_until_ready(under_way.popleft())
-        jax.block_until_ready(self._state)
-        return 1e3 * (time.perf_counter() - started) / steps
+            return metrics
+
+        return 1e3 * timing.seconds(call, steps, self.devices)
 
 
 class Theirs(Partner):
@@ -103,16 +100,16 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
     """Ours and theirs in turn, with the machine's peak between them: a large product, by whichever side is quicker.
 
     Args:
-      model: a key of `cases.MODELS`.
+      model: a key of `cases.MODELS` or `cases.LARGE`.
       python: an interpreter that has torch.
       repeats: rounds.
       seconds: that our side trains a round.
 
     Returns:
-      A row of benchmarks.json: {'model', 'device', 'batch_size', 'parameters', 'ours_ms', 'theirs_ms': of a step,
-      'theirs': the quicker variant, 'variants': {variant: ms}, 'ratio': the median of the rounds' ours / theirs,
-      'spread': [least, most] of them, 'gflop', 'gbyte': of a step, as XLA counts
-      them for its own convolutions, 'peak_gflops', 'percent_of_peak': of ours}.
+      A row of benchmarks.json: {'model', 'device', 'dtype', 'batch_size', 'parameters', 'ours_ms', 'theirs_ms': of a
+      step, 'theirs': the quicker variant, 'variants': {variant: ms}, 'ratio': the median of the rounds' ours / theirs,
+      'spread': [least, most] of them, 'gflop', 'gbyte': of a step, as XLA counts them for its own convolutions,
+      'peak_gflops', 'percent_of_peak': of ours}.
 
     Raises:
       UserError: the interpreter cannot be run, has no torch, or builds another network.
@@ -143,6 +140,7 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
     return {
         'model': model,
         'device': ours.devices[0].device_kind,
+        'dtype': ours.dtype,
         'batch_size': ours.batch_size,
         'parameters': ours.parameters,
         'ours_ms': ours_ms,

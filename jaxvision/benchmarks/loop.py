@@ -1,18 +1,17 @@
 """What the loop costs: real training against the bare step, both in turn in one process, and the ratio of medians."""
 
-import collections
 import dataclasses
 import statistics
 import tempfile
-import time
 from typing import Any
 
 import jax
 
 from jaxvision import assembly, rng, runs
+from jaxvision.benchmarks import timing
 from jaxvision.data import order
 from jaxvision.settings import Settings
-from jaxvision.training import loop, step
+from jaxvision.training import step
 from jaxvision.training.records import Workdir
 
 
@@ -35,20 +34,16 @@ def overhead(settings: Settings, *, steps: int = 150, repeats: int = 5) -> dict[
     mapped = run.parallel.train(step.train_step(run.task, run.optimizer))
     ids = run.parallel.cut(order.batch_ids(run.splits.train, settings.seed, 0, run.plan.batch_size))
 
-    ahead = loop.in_flight(run.parallel.devices)
-
     def bare() -> float:
         state = mapped(run.initial(), context, ids, key)[0]
         jax.block_until_ready(state)
-        started = time.perf_counter()
-        under_way = collections.deque()
-        for _ in range(steps):
+
+        def call():
+            nonlocal state
             state, metrics = mapped(state, context, ids, key)
-            under_way.append(metrics)
-            if len(under_way) > ahead:
-                jax.block_until_ready(under_way.popleft())
-        jax.block_until_ready(state)
-        return run.plan.batch_size * steps / (time.perf_counter() - started)
+            return metrics
+
+        return run.plan.batch_size / timing.seconds(call, steps, run.parallel.devices)
 
     def looped() -> float:
         with tempfile.TemporaryDirectory() as folder, open('/dev/null', 'w') as silence:

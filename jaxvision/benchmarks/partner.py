@@ -1,8 +1,11 @@
 """Another interpreter, which has torch: it runs a script of ours and answers line by line, so that sides take turns."""
 
+import contextlib
 import pathlib
 import subprocess
 import tempfile
+from collections.abc import Callable
+from typing import Any
 
 from jaxvision.errors import UserError
 
@@ -32,25 +35,40 @@ class Partner:
             )
         except OSError as error:
             raise UserError(f'--pytorch={python} cannot be run: {error.strerror}') from error
-        self.version, parameters = self._answer().split()
+        try:
+            self.version, parameters = self._answer(str, 2)
+            if not parameters.isdecimal():
+                raise UserError(f'the interpreter of --pytorch said {parameters!r}, not a number of parameters')
+        except UserError:
+            self.close()
+            raise
         self.parameters = int(parameters)
 
-    def ask(self, *words: object) -> list[float]:
-        """Writes the words as a line, and waits for the figures of the answer."""
+    def ask(self, *words: object, figures: int = 1) -> list[float]:
+        """Writes the words as a line, and waits for so many figures."""
         assert self._process.stdin is not None
-        self._process.stdin.write(' '.join(map(str, words)) + '\n')
-        self._process.stdin.flush()
-        return [float(word) for word in self._answer().split()]
+        with contextlib.suppress(BrokenPipeError):  # It has ended, and does not answer.
+            self._process.stdin.write(' '.join(map(str, words)) + '\n')
+            self._process.stdin.flush()
+        return self._answer(float, figures)
 
     def close(self) -> None:
-        self._process.communicate()
+        """Ends the process, once it has answered all."""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.communicate()
         self._said.close()
 
-    def _answer(self) -> str:
+    def _answer(self, kind: Callable[[str], Any], count: int) -> list[Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
             self._said.seek(0)
             said = self._said.read().strip().splitlines()
             raise UserError(f'the interpreter of --pytorch ended: {said[-1] if said else "it said nothing"}')
-        return line
+        try:
+            words = [kind(word) for word in line.split()]
+        except ValueError:
+            words = []
+        if len(words) != count:
+            raise UserError(f'the interpreter of --pytorch said {line.strip()!r}, not {count} figures')
+        return words

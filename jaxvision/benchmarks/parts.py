@@ -3,10 +3,8 @@
 Every figure is a ratio of programs that ran in turn in one process, with as many calls under way as the loop has.
 """
 
-import collections
 import dataclasses
 import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvision import assembly, rng, settings
+from jaxvision.benchmarks import timing
 from jaxvision.benchmarks.cases import COMMON, settings_of
 from jaxvision.data import order, resident
 from jaxvision.settings import Settings
-from jaxvision.training import evaluation, loop
+from jaxvision.training import evaluation
 from jaxvision.training.stack import Stack
 
 PARTS = ('evaluation', 'distillation', 'stack')
@@ -159,23 +158,11 @@ def _in_turn(
     run: assembly.Run, sides: Mapping[str, Callable[[], Any]], repeats: int, seconds: float
 ) -> list[dict[str, float]]:
     """Seconds a call of each side, round by round."""
-    ahead = loop.in_flight(run.parallel.devices)
-    calls = {}
+    devices, calls = run.parallel.devices, {}
     for name, side in sides.items():
         jax.block_until_ready(side())  # Compiles.
-        calls[name] = max(1, round(seconds / _seconds(side, 3, ahead)))
-    return [{name: _seconds(side, calls[name], ahead) for name, side in sides.items()} for _ in range(repeats)]
-
-
-def _seconds(side: Callable[[], Any], calls: int, ahead: int) -> float:
-    """Of a call, with so many under way while the next is dispatched."""
-    started, under_way = time.perf_counter(), collections.deque()
-    for _ in range(calls):
-        under_way.append(side())
-        if len(under_way) > ahead:
-            jax.block_until_ready(under_way.popleft())
-    jax.block_until_ready(list(under_way))
-    return (time.perf_counter() - started) / calls
+        calls[name] = max(1, round(seconds / timing.seconds(side, 3, devices)))
+    return [{name: timing.seconds(side, calls[name], devices) for name, side in sides.items()} for _ in range(repeats)]
 
 
 def _milliseconds(rounds: list[dict[str, float]]) -> dict[str, float]:

@@ -33,7 +33,8 @@ def load(path):
     spec = importlib.util.spec_from_file_location('airbench', path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with contextlib.redirect_stdout(sys.stderr):  # Our line comes first.
+        spec.loader.exec_module(module)
     return module
 
 

@@ -68,7 +68,7 @@ class Airbench(nn.Module):
         for filters in self.filters:
             filters = scaled(filters, self.width)
             # The pool would leave out an odd last row or column: it is not computed.
-            padding = tuple((1, 1 - side % 2) for side in x.shape[1:3])
+            padding = tuple((1, 1 - side % 2 if side > 1 else 1) for side in x.shape[1:3])
             x = activation(norm()(pool(conv(filters, padding=padding)(x), 'max')))
             x = activation(norm()(conv(filters)(x)))
         # Small, so that training starts from logits near zero.

@@ -14,14 +14,14 @@ from jaxvision import metrics, rng
 from jaxvision.data import order
 
 RESAMPLES = 1000
-BATCH = {'cpu': 128}  # Most examples a call and device,
-LARGE = 2000  # and on accelerators.
+BATCH = 128  # Most examples a call and device,
+LARGE = 2000  # and on accelerators, of all networks together.
 PIXELS = 2**22  # Most pixels a call and device: activations are many times as many.
 
 
-def batch_size(shape: tuple[int, ...]) -> int:
-    """How many images of a shape (height, width, channel) go into a call and device."""
-    most = BATCH.get(jax.default_backend(), LARGE)
+def batch_size(shape: tuple[int, ...], networks: int = 1) -> int:
+    """How many images of a shape (height, width, channel) go into a call and device, for each of some networks."""
+    most = BATCH if jax.default_backend() == 'cpu' else max(BATCH, LARGE // networks)
     return max(1, min(most, PIXELS // (shape[0] * shape[1])))
 
 

@@ -51,6 +51,12 @@ class Plan:
         """How many steps the call after `step` runs: one, where more would run past the next event."""
         return self.steps_per_call if step + self.steps_per_call <= self.next_event(step) else 1
 
+    def feed(self, ids: np.ndarray, step: int, parallel) -> tuple[int, np.ndarray]:
+        """How many steps the call after `step` runs, and the ids that it takes, of the training split's [n]."""
+        count = self.in_one_call(step)
+        batches = [order.batch_ids(ids, self.seed, step + later, self.batch_size) for later in range(count)]
+        return count, parallel.cut(np.stack(batches), axis=1) if count > 1 else parallel.cut(batches[0])
+
 
 class _Tally:
     """Sums of the metrics since the last record; part of a checkpoint, so that records survive a restart bit by bit."""
@@ -128,12 +134,6 @@ def run(
     clock = Clock(plan.batch_size)
     ahead = in_flight(parallel.devices)
 
-    def feed(at: int) -> tuple[int, np.ndarray]:
-        """How many steps the next call runs, and their ids."""
-        count = plan.in_one_call(at)
-        batches = [order.batch_ids(ids, plan.seed, at + later, plan.batch_size) for later in range(count)]
-        return count, parallel.cut(np.stack(batches), axis=1) if count > 1 else parallel.cut(batches[0])
-
     def check(at: int, values: dict[str, float]) -> None:
         """Stops the run where the loss, a norm or an evaluation is no number, before anything of it is saved."""
         name = diverged(values)
@@ -156,14 +156,14 @@ def run(
 
     with Signals() as signals, contextlib.closing(progress), _events(workdir, done, events) as tell:
         clock.start()
-        count, cut = feed(done)
+        count, cut = plan.feed(ids, done, parallel)
         while done < plan.steps:
             state, metrics = programs.train(count)(state, context, cut, key)
             pending.append((done, metrics))
             done += count
             trained = count
             if done < plan.steps:
-                count, cut = feed(done)  # While the devices are at work.
+                count, cut = plan.feed(ids, done, parallel)  # While the devices are at work.
             clock.count(trained)
             if len(pending) > ahead:
                 jax.block_until_ready(pending[-1 - ahead][1])

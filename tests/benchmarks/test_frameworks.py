@@ -56,7 +56,7 @@ def test_the_readme_has_the_table():
     """As the command prints it, of the file that it has written."""
     root = pathlib.Path(__file__).resolve().parents[2]
     found = json.loads((root / 'benchmarks.json').read_text())
-    assert {row['model'] for row in found['rows']} == set(MODELS)
+    assert set(MODELS) <= {row['model'] for row in found['rows']} <= {*MODELS, *LARGE}
     assert record.table(found) in (root / 'README.md').read_text()
 
 
@@ -73,6 +73,7 @@ def test_another_network_is_told(launch, interpreter, tmp_path):
         (['--models=lenet'], '--models=lenet is unknown; there are mlp, vit'),
         (['--pytorch=/nowhere/python'], '/nowhere/python cannot be run: No such file'),
         ([f'--pytorch={sys.executable}'], "No module named 'torch'"),
+        (['--pytorch=/bin/echo'], 'not 2 figures'),
     ],
 )
 def test_mistakes_are_told(launch, interpreter, tmp_path, flags, words):
@@ -80,6 +81,13 @@ def test_mistakes_are_told(launch, interpreter, tmp_path, flags, words):
     assert done.returncode == 2, done.stdout
     assert done.stderr.count('\n') == 1 and words in done.stderr
     assert not (tmp_path / 'benchmarks.json').exists()
+
+
+def test_of_a_large_model_the_step_alone_is_compared(interpreter, monkeypatch):
+    monkeypatch.setitem(LARGE, 'mlp', MODELS['mlp'])
+    monkeypatch.setattr(frameworks.Ours, 'milliseconds', None)
+    row = frameworks.compare('mlp', interpreter(), repeats=1, seconds=0.01)
+    assert row['ratio'] == row['ours_ms'] / 40.0 and row['dtype'] == 'float32'
 
 
 def test_a_bare_step_trains():

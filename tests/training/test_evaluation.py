@@ -100,6 +100,7 @@ def test_a_call_evaluates_more_on_an_accelerator(monkeypatch):
     assert evaluation.batch_size((512, 512, 3)) == 16
     monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
     assert evaluation.batch_size((28, 28, 1)) == 2000
+    assert [evaluation.batch_size((28, 28, 1), networks) for networks in (1, 2, 64)] == [2000, 1000, 128]
     assert evaluation.batch_size((512, 512, 3)) == 16
 
 

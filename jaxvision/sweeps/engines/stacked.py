@@ -113,7 +113,7 @@ def _train(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
         context['teachers'] = teacher.variables
     context = jax.device_put(context)
     run_keys = _stacked([rng.base(member.run.settings.seed) for member in members])
-    batch = evaluation.batch_size(first.source.shape)
+    batch = evaluation.batch_size(first.source.shape, len(members))
 
     def collect(variables, ids: Sequence[np.ndarray]) -> list[Any]:
         """The outputs of each member on its own ids."""
