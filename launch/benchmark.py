@@ -61,7 +61,8 @@ def _loop(resolved) -> str:
     found = loop.overhead(resolved, steps=STEPS.value, repeats=REPEATS.value)
     rounds = ', '.join(f'{ratio:.3f}' for ratio in found['rounds'])
     return (
-        f'bare step {found["bare_ms"]:.2f} ms, in the loop {found["loop_ms"]:.2f} ms: '
+        f'bare step {found["bare_ms"]:.2f} ms, {found["steps_per_call"]} a call, '
+        f'in the loop {found["loop_ms"]:.2f} ms: '
         f'{found["ratio"]:.1%} of the images/s (rounds: {rounds})'
     )
 

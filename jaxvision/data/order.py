@@ -28,13 +28,17 @@ def batch_ids(ids: np.ndarray, seed: int, step: int, batch_size: int) -> np.ndar
     Returns:
       int32 [batch_size].
     """
-    positions = np.arange(step * batch_size, (step + 1) * batch_size)
-    epochs, offsets = np.divmod(positions, len(ids))
-    picked = np.empty(batch_size, np.int64)
-    for epoch in np.unique(epochs):
-        here = epochs == epoch
-        picked[here] = _permutation(len(ids), seed, int(epoch))[offsets[here]]
-    return np.asarray(ids)[picked].astype(np.int32)
+    return batches(ids, seed, step, batch_size, 1)[0]
+
+
+def batches(ids: np.ndarray, seed: int, step: int, batch_size: int, count: int) -> np.ndarray:
+    """The ids that `count` steps see, from `step` on; int32 [count, batch_size], as `batch_ids` has them one by one."""
+    examples, first, end = len(ids), step * batch_size, (step + count) * batch_size
+    parts = [
+        _permutation(examples, seed, epoch)[max(first - epoch * examples, 0) : end - epoch * examples]
+        for epoch in range(first // examples, -(-end // examples))
+    ]
+    return np.asarray(ids)[np.concatenate(parts)].astype(np.int32).reshape(count, batch_size)
 
 
 def padded_batches(ids: np.ndarray, batch_size: int):

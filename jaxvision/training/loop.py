@@ -54,8 +54,8 @@ class Plan:
     def feed(self, ids: np.ndarray, step: int, parallel) -> tuple[int, np.ndarray]:
         """How many steps the call after `step` runs, and the ids that it takes, of the training split's [n]."""
         count = self.in_one_call(step)
-        batches = [order.batch_ids(ids, self.seed, step + later, self.batch_size) for later in range(count)]
-        return count, parallel.cut(np.stack(batches), axis=1) if count > 1 else parallel.cut(batches[0])
+        batches = order.batches(ids, self.seed, step, self.batch_size, count)
+        return count, parallel.cut(batches, axis=1) if count > 1 else parallel.cut(batches[0])
 
 
 class _Tally:

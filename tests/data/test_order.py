@@ -49,6 +49,19 @@ def test_pure_function_of_seed_and_step():
     np.testing.assert_array_equal(order.batch_ids(ids, 3, 13, 8), wanted[13])
 
 
+@pytest.mark.parametrize(('step', 'batch_size', 'count'), [(0, 3, 1), (2, 3, 9), (5, 10, 4), (1, 7, 25)])
+def test_batches_are_those_of_the_steps_one_by_one(step, batch_size, count):
+    ids = np.arange(100, 110)
+    one_by_one = [order.batch_ids(ids, 1, step + later, batch_size) for later in range(count)]
+    found = order.batches(ids, 1, step, batch_size, count)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, one_by_one)
+    # And each is the same slice of one epoch after another.
+    epochs = -(-(step + count) * batch_size // len(ids))
+    whole = np.concatenate([order.batch_ids(ids, 1, epoch, len(ids)) for epoch in range(epochs)])
+    np.testing.assert_array_equal(found.ravel(), whole[step * batch_size : (step + count) * batch_size])
+
+
 def test_seed_and_epoch_move_the_order():
     ids = np.arange(50)
     epoch, following = epochs(ids, 0, 50, 2)

@@ -140,12 +140,8 @@ def _train(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
     started = time.perf_counter()
     while done < plan.steps:
         count = plan.in_one_call(done)
-        ids = np.stack(
-            [
-                [order.batch_ids(m.run.splits.train, m.run.plan.seed, done + later, plan.batch_size) for m in members]
-                for later in range(count)
-            ]
-        )
+        own = [order.batches(m.run.splits.train, m.run.plan.seed, done, plan.batch_size, count) for m in members]
+        ids = np.stack(own, axis=1)
         states, metrics = program.train(count)(states, context, ids, run_keys)
         pending.append(metrics)
         done += count
