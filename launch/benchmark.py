@@ -15,10 +15,11 @@ OF = flags.DEFINE_enum(
     'of',
     'loop',
     ['loop', 'engines', 'overhead', 'frameworks', 'parts', 'growth', 'start', 'memory', 'speedrun'],
-    "loop: the config's training against its bare step. engines: its sweep by each engine. overhead: what a trial of "
+    "loop: the config's training against its bare calls. engines: its sweep by each engine. overhead: what a trial of "
     'the sweep costs beyond its own work. frameworks: six models, ours against PyTorch. parts: evaluation, '
     'distillation and stacked networks against training. growth: images/s by batch, width, dataset, devices, trials. '
-    'start: seconds from the command to the first step. memory: what --dry_run foretells, and what a run takes.',
+    'start: seconds from the command to the first step. memory: what --dry_run foretells, and what a run takes. '
+    "speedrun: the config's trainings of so many seeds, in turn with a published script.",
 )
 THEIRS = flags.DEFINE_integer('theirs', 20, 'Of the speedrun: rounds with the published script.', lower_bound=1)
 STEPS = flags.DEFINE_integer('steps', 150, 'Of the loop: a round.', lower_bound=1)
@@ -197,9 +198,10 @@ def _speedrun(resolved) -> None:
         )
 
     path, row = pathlib.Path(OUTPUT.value or 'results/speedrun.json'), {}
+    environment = frameworks.machine()
     count = {'repeats': REPEATS.value, 'theirs': THEIRS.value}
     for row in speedrun.compare(resolved, PYTORCH.value, REFERENCE.value, **count):
-        record.write(path, {'environment': frameworks.machine(), 'rows': [row]})
+        record.write(path, {'environment': environment, 'rows': [row]})
         print(f'{row["rounds"][-1][0]:.3f} s, {row["rounds"][-1][1]:.2%}', flush=True)
     print(f'{row["runs"]} runs on {row["device"]}\n{line("ours", row)}')
     if 'theirs' in row:

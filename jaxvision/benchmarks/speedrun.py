@@ -69,12 +69,12 @@ def compare(settings: Settings, python: str, script: str, *, repeats: int, their
     if script:
         partner = _partner(settings, python, script)
     try:
-        for seed in (-1, *range(repeats)):  # The first one compiles.
-            ours.append(runner.train(max(seed, 0)))
-            if partner is not None and seed < theirs:
+        for number, seed in enumerate((0, *range(repeats))):  # The first one compiles.
+            ours.append(runner.train(seed))
+            if partner is not None and number <= theirs:
                 seconds, accuracy = partner.ask('train', figures=2)
                 others.append((seconds, accuracy))
-            if seed >= 0:
+            if number:
                 yield _told(runner, partner, ours, others)
     finally:
         if partner is not None:

@@ -22,7 +22,7 @@ KINDS = ('pmap', 'shard_map')
 PAYS_FROM, USES = 1.4e8, 1500  # FLOPs of a step forwards, and uses of each weight; see `pays`.
 # One arena; no block of its own for a large array; never give back the top; take 256 MiB at a time. See mallopt(3).
 MALLOPT = ((-8, 1), (-4, 0), (-1, -1), (-2, 2**28))
-
+FAKED = 'xla_force_host_platform_device_count'  # XLA's flag for a number of CPU devices.
 # On 2 cores distill.py's networks take a quarter of the time so, and detect.py's 0.6 of it. At 0 other bits come out.
 QUICKLY = {'xla_backend_optimization_level': 1}
 
@@ -55,7 +55,7 @@ class Parallel:
 
     def create(self, init):
         """init compiled, its result replicated; on CPU with less effort, as it runs once, and to the same bits."""
-        options = QUICKLY if self.devices[0].platform == 'cpu' and not _optimized() else None
+        options = QUICKLY if self.devices[0].platform == 'cpu' and not _asked(*QUICKLY) else None
         return jax.jit(init, out_shardings=self.replicated, compiler_options=options)
 
     def cut(self, batch: np.ndarray, axis: int = 0) -> np.ndarray:
@@ -129,20 +129,15 @@ class Parallel:
 
 def set_up_cpu(cores: int) -> None:
     """Makes one XLA CPU device a core, before JAX first looks for devices: a batch mapped over them trains faster."""
-    if not _faked():
+    if not _asked(FAKED):
         jax.config.update('jax_num_cpu_devices', cores)
     if os.environ.get('JAXVISION_ALLOCATOR') != 'system':
         _keep_memory()
 
 
-def _optimized() -> bool:
-    """Whether the user has chosen how far XLA optimises."""
-    return 'xla_backend_optimization_level' in os.environ.get('XLA_FLAGS', '')
-
-
-def _faked() -> bool:
-    """Whether the user has asked for a number of CPU devices."""
-    return 'xla_force_host_platform_device_count' in os.environ.get('XLA_FLAGS', '')
+def _asked(flag: str) -> bool:
+    """Whether the user has set this flag of XLA's."""
+    return flag in os.environ.get('XLA_FLAGS', '')
 
 
 def _keep_memory() -> None:
@@ -195,7 +190,7 @@ def pick_devices(count: int, batch_size: int, spread: bool = True) -> list[Any]:
         count = len(available)
         if available[0].platform == 'cpu':
             divisors = [number for number in range(1, count + 1) if batch_size % number == 0]
-            count = max(divisors) if spread or _faked() else 1
+            count = max(divisors) if spread or _asked(FAKED) else 1
     if batch_size % count:
         raise UserError(f'data.batch_size is {batch_size}, which {count} devices cannot share evenly')
     return available[:count]
