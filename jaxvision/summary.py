@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxvision import assembly, memory, teachers
 from jaxvision.models import cost
 from jaxvision.settings import Settings
-from jaxvision.training import columns, step
+from jaxvision.training import columns
 
 
 def describe(settings: Settings) -> str:
@@ -82,11 +82,3 @@ def needed(settings: Settings) -> str:
     arrays = f'{device / 2**20:,.0f} MiB of arrays on a device'
     whole = '' if process is None else f', about {process / 2**20:,.0f} MiB in all, once its programs are compiled'
     return f'memory at its peak, estimated: {arrays}{whole}'
-
-
-def lowered_step(run: assembly.Run):
-    """One device's share of a training step, traced for arguments that are only described; nothing is compiled."""
-    body = step.train_step(run.task, run.optimizer)
-    state, context, ids, key = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), run.described())
-    share = jax.ShapeDtypeStruct(ids.shape[1:], ids.dtype)
-    return jax.jit(lambda *args: body(*args, axis_name=None), donate_argnums=0).lower(state, context, share, key)

@@ -9,7 +9,7 @@ from jaxvision.augment import mixing
 from jaxvision.errors import UserError
 from jaxvision.losses.detection import CLASS_LOSSES
 from jaxvision.losses.localization import BOX_LOSSES
-from jaxvision.models import layers, resnet, vit
+from jaxvision.models import layers, pooling, resnet, vit
 from jaxvision.tasks import classify, detect
 from jaxvision.training import parallel
 
@@ -18,7 +18,7 @@ def test_choices_are_those_of_the_code():
     choices = settings.CHOICES
     assert set(choices['model.name']) == set(models.BUILDERS)
     assert choices['model.norm'] == layers.NORMS
-    assert choices['model.pool'] == layers.POOLS
+    assert choices['model.pool'] == pooling.POOLS
     assert set(choices['model.activation']) == set(layers.ACTIVATIONS)
     assert set(choices['model.depth']) == set(resnet.DEPTHS)
     assert choices['model.stem'] == resnet.STEMS

@@ -16,15 +16,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvision import assembly, rng, runs, summary
+from jaxvision import assembly, rng, runs
 from jaxvision.benchmarks import timing
 from jaxvision.benchmarks.cases import LARGE, settings_of
 from jaxvision.benchmarks.partner import Partner
 from jaxvision.data import order
 from jaxvision.errors import UserError
-from jaxvision.models import convolution
+from jaxvision.models import cost, plain
 from jaxvision.settings import Settings
-from jaxvision.training import environment
+from jaxvision.training import environment, step
 from jaxvision.training.records import Workdir
 
 VARIANTS = ('eager', 'compiled')
@@ -43,12 +43,14 @@ class Ours:
         self.batch_size, self.devices = self.run.plan.batch_size, self.run.parallel.devices
         self.dtype = settings.model.dtype
         self.parameters = assembly.cost_of(self.run.task).parameters
-        with convolution.plain():  # What the model asks for, however it is computed.
-            lowered = summary.lowered_step(self.run)
-        self.compiled = lowered.compile()
-        asked, done = (stage.cost_analysis() or {} for stage in (lowered, self.compiled))
-        self.flops = len(self.devices) * float(asked['flops'])
-        self.bytes = len(self.devices) * float(done['bytes accessed'])
+        with plain.layers():  # What the model asks for, however it is computed.
+            asked = _step(self.run)
+        self.compiled = self._compiled(asked)
+        self.flops = len(self.devices) * cost.flops(asked.jaxpr)
+        self.bytes = len(self.devices) * float((self.compiled.cost_analysis() or {})['bytes accessed'])
+
+    def _compiled(self, asked: jax.stages.Traced) -> jax.stages.Compiled:
+        return asked.lower().compile()
 
     def milliseconds(self, steps: int) -> float:
         """Of a step, as the run itself records it: everything between two evaluations."""
@@ -68,6 +70,9 @@ class Bare(Ours):
         super().__init__(settings, [device])
         self._read = jax.device_put((self.run.context(), rng.base(0)), device)
         self._state = jax.device_put(self.run.initial(), device)
+
+    def _compiled(self, asked: jax.stages.Traced) -> jax.stages.Compiled:
+        return _step(self.run).lower().compile()  # As it is run.
 
     def milliseconds(self, steps: int) -> float:
         """Of a step, with as many under way as the loop has."""
@@ -108,8 +113,8 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
     Returns:
       A row of benchmarks.json: {'model', 'device', 'dtype', 'batch_size', 'parameters', 'ours_ms', 'theirs_ms': of a
       step, 'theirs': the quicker variant, 'variants': {variant: ms}, 'ratio': the median of the rounds' ours / theirs,
-      'spread': [least, most] of them, 'gflop', 'gbyte': of a step, as XLA counts them for its own convolutions,
-      'peak_gflops', 'percent_of_peak': of ours}.
+      'spread': [least, most] of them, 'gflop': of a step's convolutions and matrix products, 'gbyte': of a step, as
+      XLA counts them, 'peak_gflops', 'percent_of_peak': of ours}.
 
     Raises:
       UserError: the interpreter cannot be run, has no torch, or builds another network.
@@ -154,6 +159,14 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
         'peak_gflops': flops / 1e9,
         'percent_of_peak': 100 * ours.flops / (1e-3 * ours_ms) / flops,
     }
+
+
+def _step(run: assembly.Run) -> jax.stages.Traced:
+    """One device's share of a training step, traced for arguments that are only described."""
+    body = step.train_step(run.task, run.optimizer)
+    state, context, ids, key = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), run.described())
+    share = jax.ShapeDtypeStruct(ids.shape[1:], ids.dtype)
+    return jax.jit(lambda *args: body(*args, axis_name=None), donate_argnums=0).trace(state, context, share, key)
 
 
 def _peak(devices, side: int, dtype: str) -> Callable[[], float]:

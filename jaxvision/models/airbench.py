@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 from jaxvision.models.convolution import LAYOUT, convolve
 from jaxvision.models.heads import ClassifierHead
-from jaxvision.models.layers import ACTIVATIONS, Training, pool, scaled
+from jaxvision.models.layers import ACTIVATIONS, Training, scaled
+from jaxvision.models.pooling import pool
 
 
 def partial_identity(key: jax.Array, shape: Sequence[int], dtype=jnp.float32) -> jax.Array:

@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxvision.models.convolution import convolve
+from jaxvision.models.dense import Dense
 from jaxvision.models.heads import ClassifierHead
-from jaxvision.models.layers import ACTIVATIONS, Dropout, Levels, Norm, Training, pool, scaled
+from jaxvision.models.layers import ACTIVATIONS, Dropout, Levels, Norm, Training, scaled
+from jaxvision.models.pooling import pool
 
 
 class ConvNet(nn.Module):
@@ -62,6 +64,6 @@ class ConvNet(nn.Module):
             return tuple(levels)
         x = x.reshape(x.shape[0], -1)
         for units in self.dense:
-            x = nn.Dense(scaled(units, self.width), use_bias=bias, dtype=self.dtype)(x)
+            x = Dense(scaled(units, self.width), use_bias=bias, dtype=self.dtype)(x)
             x = Dropout(self.dropout)(activation(Norm(self.norm, self.dtype)(x, training)), training)
         return ClassifierHead(self.num_classes)(x)

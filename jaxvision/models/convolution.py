@@ -7,9 +7,7 @@ Two things cost XLA's CPU compiler most of a convolutional network's training st
 * Its 3x3 convolutions need 2.25 times the multiplications of Winograd's, which is a sum of a few matrix products.
 """
 
-import contextlib
 import functools
-import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,41 +16,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxvision.errors import UserError
+from jaxvision.models import plain, strided
 
 Parts = list[list[jax.Array]]  # A matrix of arrays of one shape.
 LAYOUT = lax.conv_dimension_numbers((1,) * 4, (1,) * 4, ('NHWC', 'HWIO', 'NHWC'))
 # What flax.linen.Conv asks for besides, if it was not told otherwise.
 USUAL = {'lhs_dilation': (1, 1), 'rhs_dilation': (1, 1), 'feature_group_count': 1}
-ALGORITHMS = ('winograd', 'xla')
 CHANNELS = 64  # From so many on, the fewer of input and output counting, Winograd's is quicker,
 KERNEL_CHANNELS = 128  # and from so many on for the kernel's gradient, too.
 PART = 64  # Images of a batch, over which the kernel's gradient is summed at once.
-_plain: list[bool] = []
-
-
-@contextlib.contextmanager
-def plain():
-    """Within, convolutions are traced as XLA's own: for counting FLOPs, and for comparing with them."""
-    _plain.append(True)
-    try:
-        yield
-    finally:
-        _plain.pop()
 
 
 def algorithm() -> str:
-    """Of the convolutions that are traced now: `xla`, or `winograd` where that suits.
-
-    The environment variable JAXVISION_CONVOLUTION=xla makes them XLA's everywhere.
-
-    Raises:
-      UserError: the variable has another value.
-    """
-    asked = os.environ.get('JAXVISION_CONVOLUTION', ALGORITHMS[0])
-    if asked not in ALGORITHMS:
-        raise UserError(f'JAXVISION_CONVOLUTION is {asked!r}; known are {", ".join(ALGORITHMS)}')
-    return 'xla' if _plain or jax.default_backend() != 'cpu' else asked
+    """Of the convolutions that are traced now: `xla`, or on CPU `winograd` where that suits, unless `plain.asked`."""
+    return 'xla' if plain.asked() or jax.default_backend() != 'cpu' else 'winograd'
 
 
 def convolve(
@@ -65,7 +42,8 @@ def convolve(
 ) -> jax.Array:
     """lax.conv_general_dilated, to be handed to flax.linen.Conv.
 
-    Where `algorithm` is not XLA's, it is equal to that within rounding, and its first derivative is in reverse only.
+    It is equal to that within rounding. With few channels and a stride it is `strided`'s; and where `algorithm` is not
+    XLA's, its first derivative is in reverse only.
 
     Args:
       x: [batch, height, width, channel].
@@ -76,11 +54,17 @@ def convolve(
       [batch, height, width, filter].
     """
     unusual = dimension_numbers != LAYOUT or any(value != USUAL.get(name) for name, value in others.items())
-    if algorithm() == 'xla' or unusual:
+    if unusual or plain.asked():
         return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=dimension_numbers, **others)
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
-    return _convolve(x, kernel, tuple(strides), tuple((low, high) for low, high in padding))
+    strides, padding = (strides[0], strides[1]), tuple((low, high) for low, high in padding)
+    if strided.suits(x, kernel, strides):
+        x, kernel = strided.gathered(x, kernel, strides, padding)
+        if kernel.shape[:2] == (1, 1) and algorithm() != 'xla':  # On GPUs a product comes out in another layout.
+            return (x.reshape(-1, x.shape[3]) @ kernel[0, 0]).reshape(*x.shape[:3], -1)
+        strides, padding = (1, 1), ((0, 0), (0, 0))
+    return (_xla if algorithm() == 'xla' else _convolve)(x, kernel, strides, padding)
 
 
 @jax.custom_jvp

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from jaxvision.models import convolution
+from jaxvision.models import plain
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def parameters(params) -> int:
 
 
 def traced(function, *args):
-    """The program of function(*args), with plain convolutions, and the shapes of its result; nothing is computed."""
-    with convolution.plain():  # And anew: what was traced before is kept.
+    """The program of function(*args), with plain layers, and the shapes of its result; nothing is computed."""
+    with plain.layers():  # And anew: what was traced before is kept.
         program, shapes = jax.make_jaxpr(lambda *args: function(*args), return_shape=True)(*args)
     return program.jaxpr, shapes
 
@@ -70,7 +70,8 @@ def _flops(equation) -> float:
     shapes = [variable.aval.shape for variable in equation.invars if hasattr(variable.aval, 'shape')]
     if equation.primitive.name == 'conv_general_dilated':
         filters = shapes[1][equation.params['dimension_numbers'].rhs_spec[0]]
-        return 2.0 * equation.outvars[0].aval.size * math.prod(shapes[1]) / filters
+        zeros = math.prod(equation.params['lhs_dilation'])  # Between what a strided one's gradient reads.
+        return 2.0 * equation.outvars[0].aval.size * math.prod(shapes[1]) / filters / zeros
     if equation.primitive.name == 'dot_general':
         (contracted, _), _ = equation.params['dimension_numbers']
         return 2.0 * equation.outvars[0].aval.size * math.prod(shapes[0][axis] for axis in contracted)

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxvision.models.dense import Dense
 from jaxvision.models.heads import ClassifierHead
 from jaxvision.models.layers import ACTIVATIONS, Dropout, Levels, Norm, Training, scaled
 
@@ -39,7 +40,7 @@ class MLP(nn.Module):
     def __call__(self, images: jax.Array, training: Training | None = None) -> jax.Array | Levels:
         x = images.reshape(images.shape[0], -1)
         for units in self.hidden:
-            x = nn.Dense(scaled(units, self.width), use_bias=self.norm == 'none', dtype=self.dtype)(x)
+            x = Dense(scaled(units, self.width), use_bias=self.norm == 'none', dtype=self.dtype)(x)
             x = ACTIVATIONS[self.activation](Norm(self.norm, self.dtype)(x, training))
             x = Dropout(self.dropout)(x, training)
         return ClassifierHead(self.num_classes)(x) if self.num_classes else (x[:, None, None, :],)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxvision.models.convolution import convolve
 from jaxvision.models.heads import ClassifierHead
 from jaxvision.models.layers import Dropout, Levels, Norm, Training, scaled
+from jaxvision.models.pooling import overlapping_max_pool
 
 CIFAR_DEPTHS = (20, 32, 44, 56, 110)
 IMAGENET_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -112,7 +113,7 @@ class ResNet(nn.Module):
         x = conv(scaled(first, self.width), kernel, stride, self.norm == 'none', self.dtype, name='stem')(x)
         x = nn.relu(Norm(self.norm, self.dtype, name='stem_norm')(x, training))
         if self.stem == '7x7':
-            x = nn.max_pool(x, (3, 3), (2, 2), padding=[(1, 1), (1, 1)])  # pyright: ignore[reportArgumentType]
+            x = overlapping_max_pool(x)
         levels = []
         for stage, blocks in enumerate(stages):
             for index in range(blocks):

@@ -7,15 +7,21 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxvision.models import attention
+from jaxvision.models.convolution import convolve
+from jaxvision.models.dense import Dense
 from jaxvision.models.heads import ClassifierHead
 from jaxvision.models.layers import Dropout, Levels, Norm, Training, exact_gelu, scaled
-from jaxvision.models.product import product
 
 VARIANTS = {'Ti': (192, 12, 3), 'S': (384, 12, 6), 'B': (768, 12, 12)}  # embedding, layers, heads
+APART = ('layer', 'none')  # Norms by which a token does not feel the others.
 
 
 class Block(nn.Module):
-    """Self-attention, then a perceptron, each after a norm and beside a shortcut; tokens [batch, token, feature]."""
+    """Self-attention, then a perceptron, each after a norm and beside a shortcut; tokens [batch, token, feature].
+
+    All of them attend to the first `tokens` alone.
+    """
 
     heads: int
     norm: str
@@ -23,16 +29,14 @@ class Block(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, x: jax.Array, training: Training | None) -> jax.Array:
+    def __call__(self, x: jax.Array, training: Training | None, tokens: int) -> jax.Array:
         features = x.shape[-1]
         y = Norm(self.norm, self.dtype)(x, training)
-        y = nn.MultiHeadDotProductAttention(
-            self.heads, dtype=self.dtype, qkv_dot_general=product, out_dot_general=product, name='attention'
-        )(y)
+        y = attention.Attention(self.heads, self.dtype, name='attention')(y, tokens)
         x = x + Dropout(self.dropout)(y, training)
         y = Norm(self.norm, self.dtype)(x, training)
-        y = exact_gelu(nn.Dense(4 * features, dtype=self.dtype, dot_general=product)(y))
-        y = nn.Dense(features, dtype=self.dtype, dot_general=product)(Dropout(self.dropout)(y, training))
+        y = exact_gelu(Dense(4 * features, dtype=self.dtype)(y))
+        y = Dense(features, dtype=self.dtype)(Dropout(self.dropout)(y, training))
         return x + Dropout(self.dropout)(y, training)
 
 
@@ -66,16 +70,25 @@ class ViT(nn.Module):
         if height % self.patch or width % self.patch:
             raise ValueError(f'patches of {self.patch} do not tile an image of {height}x{width}')
         x = nn.Conv(
-            features, (self.patch, self.patch), strides=self.patch, padding='VALID', dtype=self.dtype, name='patches'
+            features,
+            (self.patch, self.patch),
+            strides=self.patch,
+            padding='VALID',
+            dtype=self.dtype,
+            conv_general_dilated=convolve,
+            name='patches',
         )(images.astype(self.dtype))
         x = x.reshape(batch, -1, features)
         token = self.param('class_token', nn.initializers.zeros, (1, 1, features))
         x = jnp.concatenate([jnp.broadcast_to(token, (batch, 1, features)).astype(self.dtype), x], axis=1)
         positions = self.param('positions', nn.initializers.normal(0.02), (1, x.shape[1], features))
         x = Dropout(self.dropout)(x + positions.astype(self.dtype), training)
+        tokens = x.shape[1]
+        if self.norm in APART and attention.fused(self.dtype, features // heads):
+            x = jnp.pad(x, ((0, 0), (0, tokens % 2), (0, 0)))  # The kernel wants an even number.
         for index in range(layers):
-            x = Block(heads, self.norm, self.dropout, self.dtype, name=f'block{index + 1}')(x, training)
-        x = Norm(self.norm, self.dtype, name='final_norm')(x, training)
+            x = Block(heads, self.norm, self.dropout, self.dtype, name=f'block{index + 1}')(x, training, tokens)
+        x = Norm(self.norm, self.dtype, name='final_norm')(x[:, :tokens], training)
         if not self.num_classes:
             return (x[:, 1:].reshape(batch, height // self.patch, width // self.patch, features),)
         return ClassifierHead(self.num_classes)(x[:, 0])

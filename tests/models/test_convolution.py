@@ -8,7 +8,7 @@ from jax.test_util import check_grads
 
 from jaxvision import models
 from jaxvision.errors import UserError
-from jaxvision.models import convolution
+from jaxvision.models import convolution, plain
 from jaxvision.models.convolution import materialize
 from jaxvision.models.detector import Detector
 
@@ -22,9 +22,10 @@ OTHERS = [
     (8, 8, 3, 5, 3, 1, 'VALID'),
     (8, 8, 3, 5, 5, 1, 'SAME'),
     (8, 8, 3, 5, 1, 1, 'SAME'),
-    (8, 8, 3, 5, 2, 2, 'SAME'),
     (9, 9, 3, 5, 3, 2, ((0, 1), (2, 1))),
+    (8, 8, 5, 4, 2, 2, 'SAME'),
 ]
+TILES = [(8, 8, 3, 5, 2, 2, 'SAME')]  # A product of matrices, see `strided`.
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_minimal_filtering_is_a_correlation():
         np.testing.assert_array_equal(found, np.correlate(line, taps, 'valid'))
 
 
-@pytest.mark.parametrize('case', EVEN + OTHERS)
+@pytest.mark.parametrize('case', EVEN + OTHERS + TILES)
 def test_values_and_gradients_are_those_of_xla(case):
     x, kernel, strides, padding = arguments(case)
     wanted, back = jax.vjp(lambda x, kernel: xla(x, kernel, strides, padding), x, kernel)
@@ -191,7 +192,7 @@ def test_the_switch_and_plain(monkeypatch):
         return uses_xla(lambda x, kernel: convolve(x, kernel, strides, padding), x, kernel)
 
     assert convolution.algorithm() == 'winograd'
-    with convolution.plain():
+    with plain.layers():
         assert convolution.algorithm() == 'xla' and used()
     assert not used()
     monkeypatch.setenv('JAXVISION_CONVOLUTION', 'xla')
@@ -287,7 +288,7 @@ def test_a_network_trains_the_same():
         return jax.value_and_grad(loss)(params)
 
     ours, grads = jax.jit(lambda params: gradients(params))(variables['params'])
-    with convolution.plain():
+    with plain.layers():
         wanted, others = jax.jit(lambda params: gradients(params))(variables['params'])
     np.testing.assert_allclose(ours, wanted, rtol=1e-4)
     for one, other in zip(jax.tree.leaves(grads), jax.tree.leaves(others), strict=True):

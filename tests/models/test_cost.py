@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import pytest
 
 from jaxvision import models
 from jaxvision.models import cost
@@ -35,6 +36,22 @@ def test_a_padded_convolution_counts_whole():
     x, kernel = jnp.zeros((2, 3, 8, 8)), jnp.zeros((5, 3, 3, 3))
     found = cost.flops(cost.traced(lambda x, kernel: jax.lax.conv(x, kernel, (1, 1), 'SAME'), x, kernel)[0])
     assert found == 2 * 2 * 64 * 27 * 5
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+def test_a_gradient_counts_twice_what_it_is_of(stride):
+    def convolved(x, kernel):
+        return jax.lax.conv_general_dilated(
+            x, kernel, (stride, stride), ((1, 1), (1, 1)), dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+        )
+
+    def both(x, kernel):
+        return jax.vjp(convolved, x, kernel)[1](jnp.ones((2, 8 // stride, 8 // stride, 5)))
+
+    x, kernel = jnp.zeros((2, 8, 8, 3)), jnp.zeros((3, 3, 3, 5))
+    forward = cost.flops(cost.traced(convolved, x, kernel)[0])
+    assert forward == 2 * 2 * (8 // stride) ** 2 * 27 * 5
+    assert cost.flops(cost.traced(both, x, kernel)[0]) == 3 * forward
 
 
 def test_convolutions_are_found_wherever_they_are():

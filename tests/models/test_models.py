@@ -13,7 +13,7 @@ from scipy import special
 
 from jaxvision import models, rng
 from jaxvision.models import resnet
-from jaxvision.models.layers import Dropout, Norm, Training, exact_gelu, pool, scaled
+from jaxvision.models.layers import Dropout, Norm, Training, exact_gelu, scaled
 
 # Small, and with every kind of layer that the model has.
 SMALL = {
@@ -435,34 +435,6 @@ def test_shortcut_of_cifar_subsamples_and_adds_zero_channels():
     )
 
 
-# Pools.
-
-
-@pytest.mark.parametrize('size', [(4, 4), (5, 5), (2, 7), (3, 2), (6, 9)])
-@pytest.mark.parametrize('kind', ['max', 'average'])
-def test_pool_is_that_of_flax(kind, size):
-    x = images(0, (2, *size, 3))
-    expected = {'max': nn.max_pool, 'average': nn.avg_pool}[kind](x, (2, 2), (2, 2))
-    np.testing.assert_allclose(pool(x, kind), expected, rtol=1e-6, atol=1e-7)
-
-
-def test_gradient_of_the_max_goes_to_the_largest():
-    x = images(0, (1, 4, 6, 2))
-    mine = jax.grad(lambda x: jnp.sum(pool(x, 'max') ** 2))(x)
-    theirs = jax.grad(lambda x: jnp.sum(nn.max_pool(x, (2, 2), (2, 2)) ** 2))(x)
-    np.testing.assert_array_equal(mine, theirs)
-
-
-def test_no_pool_is_the_identity():
-    np.testing.assert_array_equal(pool(images(), 'none'), images())
-
-
-@pytest.mark.parametrize('size', [(1, 4), (4, 1)])
-def test_pool_of_a_single_row_is_refused(size):
-    with pytest.raises(ValueError, match=f'nothing left to pool.*{size[0]}x{size[1]}'):
-        pool(images(0, (1, *size, 1)), 'max')
-
-
 @pytest.mark.parametrize(('values', 'features'), [({}, 2 * 2 * 8), ({'pool': 'none', 'stride': 2}, 2 * 2 * 8)])
 def test_convnet_flattens_what_its_stages_leave(values, features):
     variables = abstract(build('convnet', **values), SHAPE)
@@ -478,6 +450,13 @@ def test_exact_gelu_and_its_slope():
     got, slope = jax.vmap(jax.value_and_grad(exact_gelu))(jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(got, x * special.ndtr(x), rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(slope, special.ndtr(x) + x * density, rtol=1e-5, atol=1e-6)
+
+
+def test_exact_gelu_of_halves_is_rounded_once():
+    x = jnp.linspace(-6, 6, 801).astype(jnp.bfloat16)
+    exact = np.asarray(x, np.float64) * special.ndtr(np.asarray(x, np.float64))
+    assert exact_gelu(x).dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.asarray(exact_gelu(x), np.float64), exact, rtol=2**-8, atol=1e-6)
 
 
 def test_vit_without_positions_does_not_know_the_order_of_its_patches():
