@@ -52,11 +52,12 @@ def test_rows_and_table(launch, interpreter, tmp_path):
     assert record.table(found) in done.stdout
 
 
-def test_the_readme_has_the_table():
+@pytest.mark.parametrize(('path', 'models'), [('benchmarks.json', MODELS), ('results/frameworks-h100.json', LARGE)])
+def test_the_readme_has_the_table(path, models):
     """As the command prints it, of the file that it has written."""
     root = pathlib.Path(__file__).resolve().parents[2]
-    found = json.loads((root / 'benchmarks.json').read_text())
-    assert {row['model'] for row in found['rows']} == set(MODELS)
+    found = json.loads((root / path).read_text())
+    assert {row['model'] for row in found['rows']} == set(models)
     assert record.table(found) in (root / 'README.md').read_text()
 
 
