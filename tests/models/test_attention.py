@@ -95,6 +95,24 @@ def test_the_kernel_takes_an_even_number_as_it_is(kernel):
     assert kernel == [(4, None)]
 
 
+def test_each_of_stacked_networks_has_its_own_lengths(monkeypatch, kernel):
+    """Else the kernel under jax 0.10.2 finds fewer lengths than images."""
+    mapped = []
+    spy = jax.custom_batching.custom_vmap(lambda query, lengths: query)
+
+    @spy.def_vmap
+    def _(unused_size, in_batched, query, unused_lengths):
+        mapped.append(in_batched)
+        return query, True
+
+    monkeypatch.setattr(
+        attention, 'kernel', lambda query, *_, key_value_seq_lengths, **__: spy(query, key_value_seq_lengths)
+    )
+    x = drawn(0, 3, 2, 6, 3, 8, dtype=jnp.bfloat16)
+    jax.vmap(lambda x: attention.attend(x, x, x, 5))(x)
+    assert mapped == [[True, True]]
+
+
 @pytest.mark.parametrize('values', [{'dtype': 'float32'}, {'norm': 'batch'}, {'norm': 'group'}])
 def test_the_kernel_is_left_alone(kernel, values):
     """By other precisions; and by norms that a token more would change, where the tokens are odd in number."""
