@@ -11,7 +11,7 @@ from jaxvision.benchmarks.cases import LARGE, MODELS, settings_of
 
 WEIGHTS = 784 * 512 + 512 * 512 + 512 * 10  # Of the perceptron 784-512-512-10.
 PARAMETERS = WEIGHTS + 512 + 512 + 10
-STAND_IN = """#!{python}
+STAND_IN = """
 import sys
 print('0.0', {parameters}, flush=True)
 for line in sys.stdin:
@@ -20,14 +20,8 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def interpreter(tmp_path):
-    def make(parameters: int = PARAMETERS) -> str:
-        path = tmp_path / 'python'
-        path.write_text(STAND_IN.format(python=sys.executable, parameters=parameters))
-        path.chmod(0o755)
-        return str(path)
-
-    return make
+def interpreter(stand_in):
+    return lambda parameters=PARAMETERS: stand_in(STAND_IN, parameters=parameters)
 
 
 def run(launch, python: str, output, *flags: str):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 
 import pytest
 
@@ -13,7 +12,7 @@ from jaxvision.errors import UserError
 from jaxvision.settings import Settings
 from jaxvision.training.records import Workdir
 
-STAND_IN = """#!{python}
+STAND_IN = """
 import sys, numpy
 with numpy.load(sys.argv[3]) as arrays:
     assert [len(arrays[name]) for name in ('train_images', 'test_labels')] == [800, 200], arrays
@@ -39,14 +38,8 @@ PARAMETERS = 24 + 9 * (24 * 4 + 4 * 4) + 2 * 4 + 4 * 10
 
 
 @pytest.fixture
-def interpreter(tmp_path):
-    def make(parameters: int = PARAMETERS, ends: int = -1) -> str:
-        path = tmp_path / 'python'
-        path.write_text(STAND_IN.format(python=sys.executable, parameters=parameters, ends=ends))
-        path.chmod(0o755)
-        return str(path)
-
-    return make
+def interpreter(stand_in):
+    return lambda parameters=PARAMETERS, ends=-1: stand_in(STAND_IN, parameters=parameters, ends=ends)
 
 
 @pytest.mark.parametrize('seed', [0, 1])
