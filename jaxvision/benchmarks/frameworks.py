@@ -113,8 +113,9 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
     Returns:
       A row of benchmarks.json: {'model', 'device', 'dtype', 'batch_size', 'parameters', 'ours_ms', 'theirs_ms': of a
       step, 'theirs': the quicker variant, 'variants': {variant: ms}, 'ratio': the median of the rounds' ours / theirs,
-      'spread': [least, most] of them, 'gflop': of a step's convolutions and matrix products, 'gbyte': of a step, as
-      XLA counts them, 'peak_gflops', 'percent_of_peak': of ours}.
+      'spread': [least, most] of them, 'gflop': of a step's convolutions and matrix products as they are
+      asked for, zeros of the padding included, 'gbyte': of the same step as XLA counts them, but of a large model's as
+      it runs, 'peak_gflops', 'percent_of_peak': of ours}.
 
     Raises:
       UserError: the interpreter cannot be run, has no torch, or builds another network.

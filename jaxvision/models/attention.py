@@ -14,13 +14,14 @@ from jaxvision.models.dense import Dense
 
 MOST = 128  # Features a head that the kernel takes; a multiple of 8, too.
 HALF = (jnp.bfloat16, jnp.float16)
+AMPERE = (8, 0)  # Its compute capability.
 kernel = functools.partial(jax.nn.dot_product_attention, implementation='cudnn')
 
 
 class Attention(nn.Module):
     """Every token [batch, token, feature] attends to the first `tokens`, by several heads; Flax's, in its parameters.
 
-    What the tokens beyond become is not to be read.
+    What the tokens beyond become is not to be read. The heads must divide the features.
     """
 
     heads: int
@@ -35,8 +36,11 @@ class Attention(nn.Module):
 
 
 def fused(dtype: jnp.dtype, features: int) -> bool:
-    """Whether attention in this dtype with so many features a head is the one kernel's: on NVIDIA's GPUs, in halves."""
-    return dtype in HALF and features <= MOST and features % 8 == 0 and not plain.asked() and _nvidia()
+    """Whether attention in this dtype with so many features a head is the one kernel's.
+
+    It is in halves, on NVIDIA's GPUs from Ampere on, unless `plain.asked`.
+    """
+    return dtype in HALF and features <= MOST and features % 8 == 0 and not plain.asked() and _there()
 
 
 def attend(query: jax.Array, key: jax.Array, value: jax.Array, tokens: int) -> jax.Array:
@@ -62,5 +66,8 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, tokens: int) -> j
     return nn.dot_product_attention(query, key, value, mask=mask, dtype=query.dtype)
 
 
-def _nvidia() -> bool:
-    return jax.default_backend() == 'gpu' and 'cuda' in jax.devices()[0].client.platform_version
+def _there() -> bool:
+    device = jax.devices()[0]
+    if device.platform != 'gpu' or 'cuda' not in device.client.platform_version:
+        return False
+    return tuple(int(part) for part in device.compute_capability.split('.')) >= AMPERE

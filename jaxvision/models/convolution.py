@@ -1,4 +1,4 @@
-"""Convolution as XLA has it, and on CPU what is quicker there and equal to it within rounding.
+"""Convolution, by what is quicker than XLA's and equal to it within rounding: of images, see `strided`, and on CPU.
 
 Two things cost XLA's CPU compiler most of a convolutional network's training step (jax 0.10.2, see benchmarks.json):
 
@@ -28,8 +28,10 @@ PART = 64  # Images of a batch, over which the kernel's gradient is summed at on
 
 
 def algorithm() -> str:
-    """Of the convolutions that are traced now: `xla`, or on CPU `winograd` where that suits, unless `plain.asked`."""
-    return 'xla' if plain.asked() or jax.default_backend() != 'cpu' else 'winograd'
+    """By which layers are traced now: `xla`, if `plain.asked`; else `winograd` on CPU and `strided` elsewhere."""
+    if plain.asked():
+        return 'xla'
+    return 'winograd' if jax.default_backend() == 'cpu' else 'strided'
 
 
 def convolve(
@@ -42,8 +44,7 @@ def convolve(
 ) -> jax.Array:
     """lax.conv_general_dilated, to be handed to flax.linen.Conv.
 
-    It is equal to that within rounding. With few channels and a stride it is `strided`'s; and where `algorithm` is not
-    XLA's, its first derivative is in reverse only.
+    It is equal to that within rounding. Under the algorithm `winograd` its first derivative is in reverse only.
 
     Args:
       x: [batch, height, width, channel].
@@ -61,10 +62,10 @@ def convolve(
     strides, padding = (strides[0], strides[1]), tuple((low, high) for low, high in padding)
     if strided.suits(x, kernel, strides):
         x, kernel = strided.gathered(x, kernel, strides, padding)
-        if kernel.shape[:2] == (1, 1) and algorithm() != 'xla':  # On GPUs a product comes out in another layout.
-            return (x.reshape(-1, x.shape[3]) @ kernel[0, 0]).reshape(*x.shape[:3], -1)
+        if kernel.shape[:2] == (1, 1) and algorithm() == 'winograd':  # On GPUs a product comes out in another layout.
+            return (x.reshape(-1, x.shape[3]) @ kernel[0, 0]).reshape(*x.shape[:3], kernel.shape[3])
         strides, padding = (1, 1), ((0, 0), (0, 0))
-    return (_xla if algorithm() == 'xla' else _convolve)(x, kernel, strides, padding)
+    return (_convolve if algorithm() == 'winograd' else _xla)(x, kernel, strides, padding)
 
 
 @jax.custom_jvp
@@ -88,7 +89,7 @@ def wait(x: jax.Array, other: jax.Array) -> jax.Array:
     XLA's CPU compiler runs what does not depend on each other at the same time, on the same cores: two networks take
     longer so than one after the other.
     """
-    return x if algorithm() == 'xla' else _through(x, other)
+    return _through(x, other) if algorithm() == 'winograd' else x
 
 
 def _through(x: jax.Array, other: jax.Array) -> jax.Array:

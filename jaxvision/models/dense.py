@@ -10,6 +10,8 @@ import jax.numpy as jnp
 class Dense(nn.Module):
     """Flax's DenseGeneral over the last axes, with the same parameters, and a gradient that sums better.
 
+    From [..., *inputs] to [..., *features]. Heads, in float32 and of one vector an example, have Flax's.
+
     The kernel's gradient sums over examples and tokens, here as over one axis: for a sum over two, XLA's CPU compiler
     first transposes the gradient of what the layer puts out (jax 0.10.2). The bias's sums in float32, whatever the
     layer computes in: in bfloat16, as XLA sums on NVIDIA's GPUs, 50,000 numbers came out wrong by 0.3 %.

@@ -28,7 +28,7 @@ def gathered(
       x as [batch, rows, columns, stride * stride * channel], kernel as [height, width, those channels, filter], its
       sides divided by the strides and rounded up. In 16 bits there are more channels, of zeros.
     """
-    batch, *sizes, channels = x.shape
+    (batch, *sizes, channels), filters = x.shape, kernel.shape[3]
     taps = [-(-side // step) for side, step in zip(kernel.shape, strides, strict=False)]
     steps = [
         (size + low + high - side) // step + tap
@@ -41,9 +41,10 @@ def gathered(
     ]
     x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *ends, (0, 0, 0)))
     x = x.reshape(batch, steps[0], down, steps[1], right, channels).transpose(0, 1, 3, 2, 4, 5)
-    more = [(0, tap * step - side) for tap, step, side in zip(taps, strides, kernel.shape, strict=False)]
-    kernel = jnp.pad(kernel, (*more, (0, 0), (0, 0)))
-    kernel = kernel.reshape(taps[0], down, taps[1], right, channels, -1).transpose(0, 2, 1, 3, 4, 5)
-    x, kernel = x.reshape(*x.shape[:3], -1), kernel.reshape(*taps, -1, kernel.shape[-1])
-    zeros = -x.shape[3] % ALIGNED if x.dtype.itemsize == 2 else 0
+    beyond = [(0, tap * step - side) for tap, step, side in zip(taps, strides, kernel.shape, strict=False)]
+    kernel = jnp.pad(kernel, (*beyond, (0, 0), (0, 0)))
+    kernel = kernel.reshape(taps[0], down, taps[1], right, channels, filters).transpose(0, 2, 1, 3, 4, 5)
+    more = down * right * channels
+    x, kernel = x.reshape(batch, *steps, more), kernel.reshape(*taps, more, filters)
+    zeros = -more % ALIGNED if x.dtype.itemsize == 2 else 0
     return jnp.pad(x, ((0, 0),) * 3 + ((0, zeros),)), jnp.pad(kernel, ((0, 0), (0, 0), (0, zeros), (0, 0)))

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from jaxvision import settings
 from jaxvision.benchmarks import frameworks, record
 from jaxvision.benchmarks.cases import LARGE, MODELS, settings_of
 
@@ -89,6 +90,13 @@ def test_a_bare_step_trains():
     ours = frameworks.Bare(settings_of('mlp'))
     assert ours.parameters == PARAMETERS and ours.milliseconds(3) > 0 and ours.milliseconds(2) > 0
     assert int(ours._state.step) == 5
+
+
+def test_a_bare_step_is_compiled_as_it_runs():
+    """With what keeps an array in memory on CPU, which FLOPs are counted without."""
+    small = settings.override(settings_of('cnn'), {'model.filters': (4, 4), 'data.batch_size': 8})
+    assert ' while(' in frameworks.Bare(small).compiled.as_text()
+    assert ' while(' not in frameworks.Ours(small).compiled.as_text()
 
 
 @pytest.mark.parametrize('model', [*MODELS, *LARGE])

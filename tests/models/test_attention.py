@@ -1,5 +1,7 @@
 """Self-attention beside Flax's, and where the one kernel takes it over, with a stand-in for that kernel."""
 
+import types
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -33,7 +35,7 @@ def kernel(monkeypatch):
         )
 
     monkeypatch.setattr(attention, 'kernel', stand_in)
-    monkeypatch.setattr(attention, '_nvidia', lambda: True)
+    monkeypatch.setattr(attention, '_there', lambda: True)
     return calls
 
 
@@ -137,5 +139,28 @@ def test_what_the_kernel_takes(kernel, dtype, features, fits):
         assert not attention.fused(jnp.dtype(dtype), features)
 
 
-def test_there_is_no_kernel_here():
-    assert not attention.fused(jnp.dtype('bfloat16'), 64)
+def device(platform, version='', capability=''):
+    client = types.SimpleNamespace(platform_version=version)
+    return types.SimpleNamespace(platform=platform, client=client, compute_capability=capability)
+
+
+@pytest.mark.parametrize(
+    ('made', 'there'),
+    [
+        (device('cpu'), False),
+        (device('gpu', 'rocm 60300', 'gfx942'), False),
+        (device('gpu', 'cuda 13000', '7.5'), False),
+        (device('gpu', 'cuda 13000', '8.0'), True),
+        (device('gpu', 'cuda 13000', '10.3'), True),
+    ],
+)
+def test_where_the_kernel_is(monkeypatch, made, there):
+    monkeypatch.setattr(jax, 'devices', lambda: [made])
+    assert attention.fused(jnp.dtype('bfloat16'), 64) == there
+
+
+def test_an_encoder_gives_no_token_more(kernel):
+    model = models.build('vit', 0, patch=4, embedding=24, layers=1, heads=3, norm='layer', dtype='bfloat16')
+    x = drawn(1, 2, 8, 12, 3)
+    (found,) = model.apply(model.init(jax.random.key(0), x), x)
+    assert found.shape == (2, 2, 3, 24) and kernel[-1] == (8, {7})

@@ -18,11 +18,11 @@ EVEN = [(8, 8, 3, 5, 3, 1, 'SAME'), (2, 6, 4, 4, 3, 1, 'SAME'), (4, 2, 1, 2, 3, 
 OTHERS = [
     (7, 8, 3, 5, 3, 1, 'SAME'),
     (8, 5, 3, 5, 3, 1, 'SAME'),
-    (8, 8, 3, 5, 3, 2, 'SAME'),
+    (8, 8, 5, 4, 3, 2, 'SAME'),
     (8, 8, 3, 5, 3, 1, 'VALID'),
     (8, 8, 3, 5, 5, 1, 'SAME'),
     (8, 8, 3, 5, 1, 1, 'SAME'),
-    (9, 9, 3, 5, 3, 2, ((0, 1), (2, 1))),
+    (9, 9, 5, 4, 3, 2, ((0, 1), (2, 1))),
     (8, 8, 5, 4, 2, 2, 'SAME'),
 ]
 TILES = [(8, 8, 3, 5, 2, 2, 'SAME')]  # A product of matrices, see `strided`.
@@ -192,6 +192,11 @@ def test_the_switch_and_plain(monkeypatch):
         return uses_xla(lambda x, kernel: convolve(x, kernel, strides, padding), x, kernel)
 
     assert convolution.algorithm() == 'winograd'
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(jax, 'default_backend', lambda: 'gpu')
+        assert convolution.algorithm() == 'strided'
+        with plain.layers():  # Another name, by which compiled programs are kept apart.
+            assert convolution.algorithm() == 'xla'
     with plain.layers():
         assert convolution.algorithm() == 'xla' and used()
     assert not used()

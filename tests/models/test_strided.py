@@ -23,6 +23,13 @@ CASES = [
 ]
 
 
+UNEVEN = [  # Of rows and columns: kernel, strides, padding.
+    ((3, 5), (2, 3), ((1, 0), (2, 2))),
+    ((5, 2), (3, 2), ((0, 4), (-1, 1))),
+    ((4, 4), (2, 4), 'SAME'),
+]
+
+
 def drawn(seed, *shape):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
@@ -52,6 +59,24 @@ def test_values_and_gradients_are_those_of_lax(case, backend, monkeypatch):
     gradient = drawn(2, *wanted.shape)
     for one, other in zip(mine(gradient), back(gradient), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=5e-5)
+
+
+@pytest.mark.parametrize('size', [(9, 8), (2, 3)])  # Of which the second is smaller than some of the kernels.
+@pytest.mark.parametrize(('sides', 'strides', 'padding'), UNEVEN)
+def test_rows_and_columns_are_told_apart(sides, strides, padding, size):
+    x, kernel = drawn(0, 2, *size, 3), drawn(1, *sides, 3, 5)
+    assert strided.suits(x, kernel, strides)
+    np.testing.assert_allclose(
+        ours(x, kernel, strides, padding), theirs(x, kernel, strides, padding), rtol=1e-5, atol=2e-5
+    )
+
+
+@pytest.mark.parametrize('shape', [(0, 8, 8, 3), (1, 7, 1, 3)])
+def test_nothing_comes_of_nothing(shape, monkeypatch):
+    monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+    x, kernel = jnp.zeros(shape), jnp.ones((3, 3, 3, 5))
+    found = ours(x, kernel, (2, 3), 'VALID')
+    assert found.shape == theirs(x, kernel, (2, 3), 'VALID').shape and found.size == 0
 
 
 @pytest.mark.parametrize(('backend', 'patches'), [('cpu', 'dot_general'), ('gpu', 'conv_general_dilated')])
