@@ -58,9 +58,9 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, tokens: int) -> j
     """
     _, there, _, features = query.shape
     if fused(query.dtype, features) and there % 2 == 0:
-        # Made of the query, so that of stacked networks each has its own: jax 0.10.2 does not give them any.
-        all_alike = jnp.where(query[:, 0, 0, 0] > 0, tokens, tokens).astype(jnp.int32)
-        lengths = None if tokens == there else all_alike
+        lengths = None
+        if tokens < there:  # Made of the query: so each of stacked networks has its own. jax 0.10.2 gives them none.
+            lengths = jnp.where(query[:, 0, 0, 0] > 0, tokens, tokens).astype(jnp.int32)
         return kernel(query, key, value, query_seq_lengths=lengths, key_value_seq_lengths=lengths)
     mask = None if tokens == there else jnp.arange(there) < tokens
     return nn.dot_product_attention(query, key, value, mask=mask, dtype=query.dtype)
