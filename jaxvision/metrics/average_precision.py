@@ -102,29 +102,11 @@ def coco(detections: Detections, truth: GroundTruth, num_classes: int) -> dict:
     Raises:
       ValueError: shapes that do not agree, a NaN, or a class that is not one of num_classes.
     """
-    from faster_coco_eval import COCO, COCOeval_faster  # It brings OpenCV along, which metrics do not need otherwise.
-
     _check(detections, truth, num_classes)
-    annotations, found = (_coco_records(side, truth.sizes) for side in (truth, detections))
-    marks = zip(annotations, truth.ignored[truth.valid].tolist(), truth.areas[truth.valid].tolist(), strict=True)
-    for index, (record, crowd, area) in enumerate(marks):
-        # From 1: the tools take an id of 0 for "not matched".
-        record |= {'id': index + 1, 'iscrowd': int(crowd), 'area': area or record['bbox'][2] * record['bbox'][3]}
-    for record, score in zip(found, detections.scores[detections.valid].tolist(), strict=True):
-        record['score'] = score
-    dataset = {
-        'images': [{'id': image} for image in range(len(truth.sizes))],
-        'categories': [{'id': label} for label in range(num_classes)],
-        'annotations': annotations,
-    }
-    known = COCO(dataset, print_function=_quiet)
-    run = COCOeval_faster(known, known.loadRes(found), 'bbox', print_function=_quiet)
-    run.run()
-    # Where nothing counts, the tools say -1.
-    figures = {name: float(v) if v >= 0 else np.nan for name, v in zip(COCO_FIGURES, run.stats, strict=True)}
-    precision = run.eval['precision'][..., 0, -1].mean(axis=1)  # [thresholds, num_classes]: any area, 100 detections.
-    precision = np.where(precision < 0, np.nan, precision)
-    return {**figures, 'per_class': {'AP': precision.mean(axis=0), 'AP50': precision[0]}}
+    found = np.stack([_coco_class(detections, truth, label) for label in range(num_classes)])
+    means = _mean_of_defined(found.T[:, :, None])[:, 0]
+    per_class = {'AP': found[:, COCO_FIGURES.index('mAP')], 'AP50': found[:, COCO_FIGURES.index('mAP50')]}
+    return {**dict(zip(COCO_FIGURES, means.tolist(), strict=True)), 'per_class': per_class}
 
 
 def matches(
@@ -325,7 +307,7 @@ def assign(
     bars = np.minimum(thresholds, 1 - 1e-10)[:, None]  # [thresholds, 1]; the IoU of equal boxes may be rounded down.
     hits, ignored, found = (np.zeros((len(bars), n, size), bool) for size in (k, k, slots))
     order = np.argsort(np.where(detections.valid, -detections.scores, np.inf), axis=1, kind='stable')
-    at_once = max(1, 2_000_000 // max(k * slots, 1))  # Images; it bounds the memory that their overlaps take.
+    at_once = max(1, 250_000 // max(k * slots, 1))  # Images; it bounds the memory that their overlaps take.
     for start in range(0, n, at_once):
         chunk = slice(start, start + at_once)
         overlaps = _candidates(_take(detections, chunk), _take(truth, chunk), by_share=rule == 'coco')
@@ -416,12 +398,38 @@ def _percentiles(values: np.ndarray) -> list[float]:
     return [float(v) for v in np.percentile(values, [2.5, 97.5])] if len(values) else [np.nan, np.nan]
 
 
-def _coco_records(padded: Detections | GroundTruth, sizes: np.ndarray) -> list[dict]:
-    """COCO's form of every valid box; its bbox is [x, y, width, height] in pixels."""
-    images, slots = np.nonzero(padded.valid)
-    boxes = in_pixels(padded.boxes, sizes)[images, slots][:, [1, 0, 3, 2]]
-    rows = zip(images.tolist(), padded.classes[images, slots].tolist(), boxes.tolist(), strict=True)
-    return [{'image_id': image, 'category_id': label, 'bbox': box} for image, label, box in rows]
+def _coco_class(detections: Detections, truth: GroundTruth, label: int) -> np.ndarray:
+    """`COCO_FIGURES` of one class alone, NaN where no object counts: their means over classes are those of all.
+
+    The tools take several hundred bytes a detection: of all classes at once, they took more than training had.
+    """
+    from faster_coco_eval import COCO, COCOeval_faster  # It brings OpenCV along, which metrics do not need otherwise.
+
+    annotations = _coco_records(truth, truth.sizes, label, ignored=truth.ignored, area=truth.areas)
+    for index, record in enumerate(annotations):
+        # From 1: the tools take an id of 0 for "not matched".
+        record |= {'id': index + 1, 'iscrowd': int(record.pop('ignored'))}
+        record['area'] = record['area'] or record['bbox'][2] * record['bbox'][3]
+    dataset = {
+        'images': [{'id': image} for image in range(len(truth.sizes))],
+        'categories': [{'id': label}],
+        'annotations': annotations,
+    }
+    known = COCO(dataset, print_function=_quiet)
+    said = known.loadRes(_coco_records(detections, truth.sizes, label, score=detections.scores))
+    run = COCOeval_faster(known, said, 'bbox', print_function=_quiet)
+    run.run()
+    stats = np.array(run.stats[: len(COCO_FIGURES)], float)
+    return np.where(stats < 0, np.nan, stats)  # Where nothing counts, the tools say -1.
+
+
+def _coco_records(padded: Detections | GroundTruth, sizes: np.ndarray, label: int, **more: np.ndarray) -> list[dict]:
+    """COCO's form of a class's valid boxes, and more [n, k] about each; a bbox is [x, y, width, height] in pixels."""
+    images, slots = np.nonzero(padded.valid & (padded.classes == label))
+    boxes = in_pixels(padded.boxes[images, slots, None], sizes[images])[:, 0, [1, 0, 3, 2]]
+    columns = {'image_id': images, 'bbox': boxes, **{name: values[images, slots] for name, values in more.items()}}
+    rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+    return [{'category_id': label, **dict(zip(columns, row, strict=True))} for row in rows]
 
 
 def _quiet(*_) -> None:

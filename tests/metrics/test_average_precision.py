@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -125,6 +126,21 @@ def test_only_the_best_hundred_of_an_image_and_class_count():
     assert_equal_to_pycocotools(detections, truth, CLASSES)
     limited, all_of_them = (metrics.matches(detections, truth, 1 + CLASSES, max_detections=m)[0] for m in (100, None))
     assert len(limited.scores) == 200 and len(all_of_them.scores) == 2 * 308 + (truth.classes == 0).sum()
+
+
+def test_coco_holds_the_records_of_one_class_at_a_time():
+    detections, truth = random_case(0, images=50, k=100, slots=5)
+    detections = detections._replace(valid=np.ones_like(detections.valid))
+
+    def peak(classes: np.ndarray) -> int:
+        metrics.coco(detections._replace(classes=classes), truth, 10)
+        tracemalloc.start()
+        metrics.coco(detections._replace(classes=classes), truth, 10)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(np.arange(5000).reshape(50, 100) % 10) < 0.5 * peak(np.zeros((50, 100), int))
 
 
 def padded(boxes, classes, ignored=None) -> GroundTruth:
