@@ -1,9 +1,6 @@
 """What a run needs of memory at its peak: its programs are compiled, as it would compile them, and none is called."""
 
-import contextlib
-import ctypes
 import importlib
-import pathlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,11 +9,10 @@ import numpy as np
 
 from jaxvision import assembly
 from jaxvision.settings import Settings
-from jaxvision.training import evaluation
+from jaxvision.training import allocator, evaluation
 
 # What a run imports on its way, too late for it to be here by itself.
 LATER = ('matplotlib.pyplot', 'orbax.checkpoint', 'scipy.optimize', 'scipy.stats', 'tensorboardX')
-STATM = pathlib.Path('/proc/self/statm')
 
 
 def peak(settings: Settings) -> tuple[int, int | None]:
@@ -38,11 +34,13 @@ def peak(settings: Settings) -> tuple[int, int | None]:
         needed = max(map(_bytes, programs.values()))
         devices = max(devices, needed)
         everything = max(everything, needed * len(run.parallel.devices) + _outputs(run, programs['predict']))
-    if jax.default_backend() != 'cpu' or not STATM.exists():
-        return devices, None
     for module in LATER:
         importlib.import_module(module)
-    return devices, _resident() + everything
+    allocator.give_back()  # Else what is freed here counts as what a run has.
+    resident = allocator.resident()
+    if jax.default_backend() != 'cpu' or resident is None:
+        return devices, None
+    return devices, resident + everything
 
 
 def _stages(settings: Settings) -> Iterator[tuple[assembly.Run, assembly.Teacher | None]]:
@@ -87,12 +85,3 @@ def _outputs(run: assembly.Run, predict) -> int:
     """Of what the network puts out on all splits: it waits on the host for the end of the run."""
     count = sum(len(ids) for _, ids in run.splits.items())
     return predict.memory_analysis().output_size_in_bytes * count // evaluation.batch_size(run.source.shape)
-
-
-def _resident() -> int:
-    """Bytes of this process that lie in memory now, without what its allocator only keeps."""
-    with contextlib.suppress(AttributeError, OSError):  # Another C library.
-        ctypes.CDLL(None).malloc_trim(0)
-    import resource
-
-    return int(STATM.read_text().split()[1]) * resource.getpagesize()

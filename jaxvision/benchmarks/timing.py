@@ -7,14 +7,14 @@ from typing import Any
 
 import jax
 
-from jaxvision.training import loop
+from jaxvision.training.parallel import in_flight
 
 
 class UnderWay:
-    """What was dispatched and is not waited for yet, at most as much as `loop.in_flight` lets be."""
+    """What was dispatched and is not waited for yet, at most as much as `in_flight` lets be."""
 
     def __init__(self, devices):
-        self._ahead = loop.in_flight(devices)
+        self._ahead = in_flight(devices)
         self._results: collections.deque = collections.deque()
 
     def add(self, result: Any) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 
 from jaxvision import metrics, rng
 from jaxvision.data import order
+from jaxvision.training import allocator
+from jaxvision.training.parallel import in_flight
 
 RESAMPLES = 1000
 BATCH = 128  # Most examples a call and device,
@@ -41,8 +43,12 @@ def collect(predict: Callable, variables, context, ids: np.ndarray, parallel, ba
     """
     size = batch * len(parallel.devices)
     batches = list(order.padded_batches(ids, size))
-    # All calls are under way before the first result is fetched.
-    outputs = [predict(variables, context, parallel.cut(one)) for one, _ in batches]
+    outputs, ahead = [], in_flight(parallel.devices)
+    for one, _ in batches:
+        outputs.append(predict(variables, context, parallel.cut(one)))
+        if len(outputs) > ahead:
+            jax.block_until_ready(outputs[-1 - ahead])
+        allocator.tidy()
 
     def joined(*parts) -> np.ndarray:
         whole = [np.asarray(part).reshape(size, *part.shape[2:]) for part in parts]

@@ -13,7 +13,9 @@ import numpy as np
 
 from jaxvision.data import order
 from jaxvision.errors import Stopped, UserError
+from jaxvision.training import allocator
 from jaxvision.training.checkpoints import Checkpoints
+from jaxvision.training.parallel import in_flight
 from jaxvision.training.programs import Programs
 from jaxvision.training.progress import Progress
 from jaxvision.training.records import Workdir
@@ -167,6 +169,7 @@ def run(
             clock.count(trained)
             if len(pending) > ahead:
                 jax.block_until_ready(pending[-1 - ahead][1])
+            allocator.tidy()
             if clock.compiling:
                 jax.block_until_ready(metrics)
                 clock.compiled()
@@ -189,17 +192,6 @@ def run(
             if signals.received is not None:
                 raise Stopped(f'stopped at step {done} of {plan.steps}, saved in {workdir}', signals.received)
     return state, tally.seconds
-
-
-def in_flight(devices) -> int:
-    """How many calls may be under way while the next is dispatched: enough to keep an accelerator busy.
-
-    On several CPU devices none: with a queue of steps that reduce over them, XLA's threads end up waiting for each
-    other (seen with 50 calls ahead on 2 cores, jax 0.10.2: it aborts after 40 s). It costs nothing there.
-    """
-    if devices[0].platform == 'cpu':
-        return 1 if len(devices) == 1 else 0
-    return 2
 
 
 def diverged(values: Mapping[str, float]) -> str | None:

@@ -4,8 +4,6 @@ The state and the context are replicated, the batch is cut along its first axis.
 same step and give the same numbers; from outside, a state looks the same under both and on any number of devices.
 """
 
-import contextlib
-import ctypes
 import functools
 import os
 from collections.abc import Sequence
@@ -20,8 +18,6 @@ from jaxvision.errors import UserError
 AXIS = 'data'
 KINDS = ('pmap', 'shard_map')
 PAYS_FROM, USES = 1.4e8, 1500  # FLOPs of a step forwards, and uses of each weight; see `pays`.
-# One arena; no block of its own for a large array; never give back the top; take 256 MiB at a time. See mallopt(3).
-MALLOPT = ((-8, 1), (-4, 0), (-1, -1), (-2, 2**28))
 FAKED = 'xla_force_host_platform_device_count'  # XLA's flag for a number of CPU devices.
 # On 2 cores distill.py's networks take a quarter of the time so, and detect.py's 0.6 of it. At 0 other bits come out.
 QUICKLY = {'xla_backend_optimization_level': 1}
@@ -127,35 +123,26 @@ class Parallel:
         return jax.jit(mapped)
 
 
+def in_flight(devices) -> int:
+    """How many calls may be under way while the next is dispatched: enough to keep an accelerator busy.
+
+    On several CPU devices none: with a queue of steps that reduce over them, XLA's threads end up waiting for each
+    other (seen with 50 calls ahead on 2 cores, jax 0.10.2: it aborts after 40 s). It costs nothing there.
+    """
+    if devices[0].platform == 'cpu':
+        return 1 if len(devices) == 1 else 0
+    return 2
+
+
 def set_up_cpu(cores: int) -> None:
     """Makes one XLA CPU device a core, before JAX first looks for devices: a batch mapped over them trains faster."""
     if not _asked(FAKED):
         jax.config.update('jax_num_cpu_devices', cores)
-    if os.environ.get('JAXVISION_ALLOCATOR') != 'system':
-        _keep_memory()
 
 
 def _asked(flag: str) -> bool:
     """Whether the user has set this flag of XLA's."""
     return flag in os.environ.get('XLA_FLAGS', '')
-
-
-def _keep_memory() -> None:
-    """Has the C library keep the memory that arrays free, where it is glibc and the user has not set it up already.
-
-    Large arrays are otherwise fetched from the system anew at every step, a fifth of its time on CPU: measured on
-    configs/localize.py, 50 ms of system time a step against 4. It costs memory (glibc 2.36): there a run took 730 MiB
-    at its peak without it, and with it 810 to 1,390, from run to run. The temporary arrays of a program are one block,
-    freed at its end. To align the next such block, glibc looks for 96 bytes more than that, and does not find them
-    where a small object has meanwhile taken what was cut off: it goes on to new memory, until holes enough lie side by
-    side. Giving freed memory back every second would hold the peak at 740 MiB, for 5 % of the time of a step.
-    """
-    if any(name.startswith('MALLOC_') for name in os.environ):
-        return
-    with contextlib.suppress(OSError, AttributeError):  # Not on Linux, or another C library.
-        mallopt = ctypes.CDLL(None).mallopt
-        for parameter, value in MALLOPT:
-            mallopt(parameter, value)
 
 
 def pays(flops: float, parameters: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a process sets up once, before it computes anything: devices and caches."""
+"""What a process sets up once, before it computes anything: memory, devices and caches."""
 
 import gc
 import os
@@ -6,7 +6,7 @@ import os
 import jax
 
 from jaxvision.data import sources
-from jaxvision.training import environment, parallel
+from jaxvision.training import allocator, environment, parallel
 
 # Objects, until Python looks for cycles among the new ones: it looked 14 times as often, a sixth of the time until the
 # first step, while programs are traced, of which nearly all stays.
@@ -14,8 +14,9 @@ RARELY = 10_000
 
 
 def process(cpu_devices: int = 0) -> None:
-    """CPU devices, one for each core that this process may use unless told, and programs kept from run to run."""
+    """CPU devices, one for each core that this process may use unless told; memory and programs that are kept."""
     gc.set_threshold(RARELY)
+    allocator.keep()
     parallel.set_up_cpu(cpu_devices or environment.cores())
     if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
         jax.config.update('jax_compilation_cache_dir', str(sources.cache_dir() / 'compilation'))

@@ -2,11 +2,13 @@
 
 import gc
 
-from jaxvision.training import parallel, setup
+from jaxvision.training import allocator, parallel, setup
 
 
 def test_cycles_are_looked_for_rarely(monkeypatch):
-    monkeypatch.setattr(parallel, 'set_up_cpu', lambda cores: None)  # The devices of this process are there already.
+    # The devices of this process are there already, and its memory is the other tests' too.
+    monkeypatch.setattr(parallel, 'set_up_cpu', lambda cores: None)
+    monkeypatch.setattr(allocator, 'keep', lambda: None)
     before = gc.get_threshold()
     try:
         setup.process()

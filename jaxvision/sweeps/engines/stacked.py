@@ -19,7 +19,7 @@ from jaxvision.errors import UserError
 from jaxvision.models import convolution
 from jaxvision.sweeps import trials
 from jaxvision.sweeps.trials import Trial
-from jaxvision.training import evaluation, loop
+from jaxvision.training import allocator, evaluation, loop
 from jaxvision.training.checkpoints import best_step
 from jaxvision.training.records import Workdir
 from jaxvision.training.stack import stack
@@ -145,6 +145,7 @@ def _train(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
         states, metrics = program.train(count)(states, context, ids, run_keys)
         pending.append(metrics)
         done += count
+        allocator.tidy()
         if stop():
             return False
         if done % plan.eval_every and done < plan.steps:

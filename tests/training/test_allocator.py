@@ -1,0 +1,108 @@
+"""The memory that a process keeps, and what of it it gives back."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jaxvision.training import allocator
+
+MIB = 2**20
+
+
+class Machine:
+    """A process whose size is said, and a clock that is set; giving back takes a tenth of a second."""
+
+    def __init__(self, monkeypatch):
+        self.size, self.after, self.now, self.given = 0, 0, 0.0, 0
+        monkeypatch.setattr(allocator, 'resident', lambda: self.size)
+        monkeypatch.setattr(allocator, 'give_back', self.give_back)
+        monkeypatch.setattr(allocator.time, 'perf_counter', lambda: self.now)
+
+    def give_back(self):
+        self.size, self.now, self.given = self.after, self.now + 0.1, self.given + 1
+
+
+@pytest.fixture
+def process(monkeypatch):
+    return Machine(monkeypatch)
+
+
+def test_gives_back_what_was_there_before_the_first_step(process):
+    process.size, process.after = 1000, 400
+    allocator.Keeper().tidy()
+    assert process.given == 1
+
+
+def test_gives_back_only_what_it_has_grown_by_since(process):
+    keeper = allocator.Keeper()
+    process.size, process.after = 1000, 400
+    keeper.tidy()
+    for process.size in (600, 610, 650, 660):  # The step after it takes its 600 again.
+        keeper.tidy()
+    assert process.given == 1
+    process.size = 661
+    keeper.tidy()
+    assert process.given == 2
+
+
+def test_a_larger_program_is_let_be(process):
+    keeper = allocator.Keeper()
+    for process.size in (600, 600, 900, 900, 900, 700, 900):  # The first of 900 is not known to be in use yet.
+        keeper.tidy()
+        process.after = process.size
+    assert process.given == 2
+
+
+def test_gives_back_for_a_small_share_of_the_time(process):
+    keeper = allocator.Keeper()
+    for step in range(10_000):
+        process.size = 2 ** (step % 2)  # At every second call all of it seems to lie idle.
+        process.now += 0.1
+        keeper.tidy()
+    spent = allocator.AGAIN * 0.1 * process.given
+    assert 0 < spent <= allocator.SPARE + allocator.SHARE * process.now + allocator.AGAIN * 0.1
+
+
+@pytest.mark.skipif(allocator.resident() is None, reason='this system does not tell what a process has')
+def test_resident_counts_what_was_written():
+    before = allocator.resident()
+    array = np.ones(64 * MIB, np.uint8)
+    assert allocator.resident() - before >= 60 * MIB
+    del array
+
+
+KEPT = """
+import numpy as np
+from jaxvision.training import allocator
+allocator.keep()
+blocks = [np.ones(64 * 2**20, np.uint8) for _ in range(4)]
+last = np.ones(4096, np.uint8)
+sizes = [allocator.resident()]
+del blocks
+sizes.append(allocator.resident())
+allocator.tidy()
+print(*sizes, allocator.resident())
+"""
+
+
+def sizes(monkeypatch, **variables) -> list[int]:
+    """MiB of a process of its own: with 256 that are then freed, after that, and after tidying."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    found = subprocess.run([sys.executable, '-c', KEPT], capture_output=True, text=True, check=True).stdout
+    return [int(size) // MIB for size in found.split()]
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='only the allocator of glibc, on Linux, is told to keep memory')
+def test_freed_memory_is_kept_until_it_is_given_back(monkeypatch):
+    held, freed, tidied = sizes(monkeypatch)
+    assert held - freed < 20 and held - tidied > 240
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='only the allocator of glibc, on Linux, is told to keep memory')
+@pytest.mark.parametrize('variable', [('JAXVISION_ALLOCATOR', 'system'), ('MALLOC_ARENA_MAX', '4')])
+def test_the_users_own_choice_stands(monkeypatch, variable):
+    held, freed, tidied = sizes(monkeypatch, **dict([variable]))
+    assert held - freed > 240 and abs(freed - tidied) < 10
