@@ -34,13 +34,13 @@ def peak(settings: Settings) -> tuple[int, int | None]:
         needed = max(map(_bytes, programs.values()))
         devices = max(devices, needed)
         everything = max(everything, needed * len(run.parallel.devices) + _outputs(run, programs['predict']))
+    if jax.default_backend() != 'cpu':
+        return devices, None
     for module in LATER:
         importlib.import_module(module)
     allocator.give_back()  # Else what is freed here counts as what a run has.
     resident = allocator.resident()
-    if jax.default_backend() != 'cpu' or resident is None:
-        return devices, None
-    return devices, resident + everything
+    return devices, None if resident is None else resident + everything
 
 
 def _stages(settings: Settings) -> Iterator[tuple[assembly.Run, assembly.Teacher | None]]:

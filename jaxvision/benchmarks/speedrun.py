@@ -18,12 +18,12 @@ import numpy as np
 
 from jaxvision import assembly, rng
 from jaxvision.benchmarks.partner import Partner
-from jaxvision.benchmarks.timing import UnderWay
 from jaxvision.data import resident
 from jaxvision.errors import UserError
 from jaxvision.settings import Settings
 from jaxvision.sweeps import statistics as over_seeds
 from jaxvision.training import evaluation
+from jaxvision.training.under_way import UnderWay
 
 TAKES, CLASSES = (32, 32, 3), 10  # What the script is written for.
 

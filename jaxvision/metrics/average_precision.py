@@ -104,9 +104,9 @@ def coco(detections: Detections, truth: GroundTruth, num_classes: int) -> dict:
     """
     _check(detections, truth, num_classes)
     found = np.stack([_coco_class(detections, truth, label) for label in range(num_classes)])
-    means = _mean_of_defined(found.T[:, :, None])[:, 0]
-    per_class = {'AP': found[:, COCO_FIGURES.index('mAP')], 'AP50': found[:, COCO_FIGURES.index('mAP50')]}
-    return {**dict(zip(COCO_FIGURES, means.tolist(), strict=True)), 'per_class': per_class}
+    means = dict(zip(COCO_FIGURES, _mean_of_defined(found).tolist(), strict=True))
+    of_classes = dict(zip(COCO_FIGURES, found.T, strict=True))
+    return {**means, 'per_class': {'AP': of_classes['mAP'], 'AP50': of_classes['mAP50']}}
 
 
 def matches(
@@ -419,7 +419,7 @@ def _coco_class(detections: Detections, truth: GroundTruth, label: int) -> np.nd
     said = known.loadRes(_coco_records(detections, truth.sizes, label, score=detections.scores))
     run = COCOeval_faster(known, said, 'bbox', print_function=_quiet)
     run.run()
-    stats = np.array(run.stats[: len(COCO_FIGURES)], float)
+    stats = np.array(run.stats, float)
     return np.where(stats < 0, np.nan, stats)  # Where nothing counts, the tools say -1.
 
 

@@ -66,11 +66,13 @@ def tidy() -> None:
 
 def resident() -> int | None:
     """Bytes of this process that lie in memory, or None where the system does not tell."""
-    if not STATM.exists():
+    try:
+        pages = int(STATM.read_text().split()[1])
+    except OSError:
         return None
     import resource  # Not on Windows.
 
-    return int(STATM.read_text().split()[1]) * resource.getpagesize()
+    return pages * resource.getpagesize()
 
 
 def give_back() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from jaxvision import metrics, rng
 from jaxvision.data import order
 from jaxvision.training import allocator
-from jaxvision.training.parallel import in_flight
+from jaxvision.training.under_way import UnderWay
 
 RESAMPLES = 1000
 BATCH = 128  # Most examples a call and device,
@@ -43,11 +43,10 @@ def collect(predict: Callable, variables, context, ids: np.ndarray, parallel, ba
     """
     size = batch * len(parallel.devices)
     batches = list(order.padded_batches(ids, size))
-    outputs, ahead = [], in_flight(parallel.devices)
+    outputs, under_way = [], UnderWay(parallel.devices)
     for one, _ in batches:
         outputs.append(predict(variables, context, parallel.cut(one)))
-        if len(outputs) > ahead:
-            jax.block_until_ready(outputs[-1 - ahead])
+        under_way.add(outputs[-1])
         allocator.tidy()
 
     def joined(*parts) -> np.ndarray:

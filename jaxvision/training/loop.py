@@ -15,12 +15,12 @@ from jaxvision.data import order
 from jaxvision.errors import Stopped, UserError
 from jaxvision.training import allocator
 from jaxvision.training.checkpoints import Checkpoints
-from jaxvision.training.parallel import in_flight
 from jaxvision.training.programs import Programs
 from jaxvision.training.progress import Progress
 from jaxvision.training.records import Workdir
 from jaxvision.training.signals import Signals
 from jaxvision.training.state import State
+from jaxvision.training.under_way import UnderWay
 
 DRAIN_EVERY = 50  # Steps between looks at the losses; a NaN is still named by its own step.
 
@@ -134,7 +134,7 @@ def run(
     progress = Progress(label, plan.steps, done, stream, headline)
     pending: collections.deque = collections.deque()
     clock = Clock(plan.batch_size)
-    ahead = in_flight(parallel.devices)
+    under_way = UnderWay(parallel.devices)
 
     def check(at: int, values: dict[str, float]) -> None:
         """Stops the run where the loss, a norm or an evaluation is no number, before anything of it is saved."""
@@ -167,8 +167,7 @@ def run(
             if done < plan.steps:
                 count, cut = plan.feed(ids, done, parallel)  # While the devices are at work.
             clock.count(trained)
-            if len(pending) > ahead:
-                jax.block_until_ready(pending[-1 - ahead][1])
+            under_way.add(metrics)
             allocator.tidy()
             if clock.compiling:
                 jax.block_until_ready(metrics)

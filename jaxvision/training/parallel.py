@@ -123,17 +123,6 @@ class Parallel:
         return jax.jit(mapped)
 
 
-def in_flight(devices) -> int:
-    """How many calls may be under way while the next is dispatched: enough to keep an accelerator busy.
-
-    On several CPU devices none: with a queue of steps that reduce over them, XLA's threads end up waiting for each
-    other (seen with 50 calls ahead on 2 cores, jax 0.10.2: it aborts after 40 s). It costs nothing there.
-    """
-    if devices[0].platform == 'cpu':
-        return 1 if len(devices) == 1 else 0
-    return 2
-
-
 def set_up_cpu(cores: int) -> None:
     """Makes one XLA CPU device a core, before JAX first looks for devices: a batch mapped over them trains faster."""
     if not _asked(FAKED):

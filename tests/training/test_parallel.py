@@ -22,7 +22,7 @@ from jaxvision.tasks.distill import Distill
 from jaxvision.tasks.localize import Localize
 from jaxvision.tasks.task import Task
 from jaxvision.tasks.views import Views
-from jaxvision.training import parallel, state, step
+from jaxvision.training import parallel, state, step, under_way
 
 from ..conftest import ROOT
 
@@ -234,8 +234,8 @@ def test_programs_are_those_of_the_convolutions(monkeypatch):
 
 def test_steps_are_queued_on_one_cpu_device_alone():
     devices = jax.local_devices()
-    assert parallel.in_flight(devices[:1]) == 1
-    assert parallel.in_flight(devices) == 0
+    assert under_way.in_flight(devices[:1]) == 1
+    assert under_way.in_flight(devices) == 0
 
 
 def test_unknown_kind():
