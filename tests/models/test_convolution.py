@@ -8,7 +8,7 @@ from jax.test_util import check_grads
 
 from jaxvision import models
 from jaxvision.errors import UserError
-from jaxvision.models import convolution, plain
+from jaxvision.models import convolution, plain, winograd
 from jaxvision.models.convolution import materialize
 from jaxvision.models.detector import Detector
 
@@ -30,15 +30,15 @@ TILES = [(8, 8, 3, 5, 2, 2, 'SAME')]  # A product of matrices, see `strided`.
 
 @pytest.fixture
 def choose(monkeypatch):
-    """choose(NAME=value): sets constants of the module, and has it traced anew under them, and afterwards."""
+    """choose(module, NAME=value): sets its constants, and has layers traced anew under them, and afterwards."""
 
     def forget():
         for traced in (convolution._forward, convolution._backward):
             traced.clear_cache()
 
-    def chosen(**constants):
+    def chosen(module, **constants):
         for name, value in constants.items():
-            monkeypatch.setattr(convolution, name, value)
+            monkeypatch.setattr(module, name, value)
         forget()
 
     yield chosen
@@ -48,7 +48,7 @@ def choose(monkeypatch):
 @pytest.fixture(autouse=True)
 def narrow(choose):
     """However few channels, Winograd's suits."""
-    choose(CHANNELS=1, KERNEL_CHANNELS=1)
+    choose(winograd, CHANNELS=1, KERNEL_CHANNELS=1)
 
 
 def drawn(seed, *shape, dtype=np.float32):
@@ -75,7 +75,7 @@ def uses_xla(function, *args):
 
 def test_minimal_filtering_is_a_correlation():
     """In whole numbers, doubled where halves come: exactly."""
-    tile = convolution.TILE
+    tile = winograd.TILE
     draw = np.random.default_rng(0)
     for _ in range(20):
         taps, line = draw.integers(-9, 9, 3), draw.integers(-9, 9, tile.side + 2)
@@ -117,14 +117,14 @@ def test_xla_takes_the_rest(case):
 
 
 def test_few_channels_are_left_to_xla(choose):
-    choose(CHANNELS=4)
+    choose(winograd, CHANNELS=4)
     for channels, filters, used in ((4, 4, False), (3, 8, True), (8, 3, True)):
         x, kernel, *rest = arguments((4, 4, channels, filters, 3, 1, 'SAME'))
         assert uses_xla(lambda x, kernel, rest=rest: convolve(x, kernel, *rest), x, kernel) == used
 
 
 def test_the_gradient_by_the_kernel_wants_more_channels(choose):
-    choose(KERNEL_CHANNELS=4)
+    choose(winograd, KERNEL_CHANNELS=4)
     for channels, used in ((4, False), (3, True)):
         x, kernel, strides, padding = arguments((4, 4, channels, 4, 3, 1, 'SAME'))
         _, back = jax.vjp(lambda *args, rest=(strides, padding): convolve(*args, *rest), x, kernel)
@@ -147,7 +147,7 @@ def test_the_gradient_by_the_kernel_is_summed_over_parts_of_the_batch(choose):
         return str(jax.make_jaxpr(gradient())(kernel)).count('= conv_general_dilated[')
 
     whole, at_once = gradient()(kernel), convolutions()
-    choose(PART=3)
+    choose(convolution, PART=3)
     np.testing.assert_allclose(gradient()(kernel), whole, rtol=1e-5, atol=1e-5)
     assert convolutions() == at_once + 2 * 2  # Of 3, 3 and 1; each is traced with what it is a gradient of.
 
@@ -305,10 +305,10 @@ def test_layers_of_the_same_shapes_are_traced_once(monkeypatch):
     counted = []
 
     def counting(name):
-        called = getattr(convolution, name)
-        monkeypatch.setattr(convolution, name, lambda *args: counted.append(name) or called(*args))
+        called = getattr(winograd, name)
+        monkeypatch.setattr(winograd, name, lambda *args: counted.append(name) or called(*args))
 
-    names = ['winograd', 'winograd_by_input', 'winograd_by_kernel']
+    names = ['by_input', 'by_kernel', 'convolution']
     for name in names:
         counting(name)
 
