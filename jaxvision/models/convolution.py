@@ -1,10 +1,11 @@
 """Convolution, by what is quicker than XLA's and equal to it within rounding: of images, see `strided`, and on CPU.
 
-Two things cost XLA's CPU compiler most of a convolutional network's training step (jax 0.10.2, see benchmarks.json):
+Three things cost XLA's CPU compiler most of a convolutional network's training step (jax 0.10.2, see benchmarks.json):
 
 * It computes the activation that a convolution reads once more inside of what transposes it for the kernel's gradient,
   and with it all that it was made of, up the whole chain of shortcuts. `materialize` keeps it from that.
 * Its 3x3 convolutions need 2.25 times the multiplications of Winograd's, which is a sum of a few matrix products.
+* It computes the kernel's gradient at half of the speed of the convolution itself, see `kernel_gradient`.
 """
 
 import functools
@@ -14,12 +15,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxvision.models import plain, strided, winograd
+from jaxvision.models import kernel_gradient, plain, strided, winograd
+from jaxvision.models.kernel_gradient import LAYOUT
 
-LAYOUT = lax.conv_dimension_numbers((1,) * 4, (1,) * 4, ('NHWC', 'HWIO', 'NHWC'))
 # What flax.linen.Conv asks for besides, if it was not told otherwise.
 USUAL = {'lhs_dilation': (1, 1), 'rhs_dilation': (1, 1), 'feature_group_count': 1}
-PART = 64  # Images of a batch, over which the kernel's gradient is summed at once.
 
 
 def algorithm() -> str:
@@ -117,21 +117,7 @@ def _backward(strides, padding, saved, gradient):
         by_input = jax.vjp(lambda x: _xla(x, kernel, strides, padding), x)[1](gradient)[0]
     if winograd.suits(x, kernel, strides, padding, winograd.KERNEL_CHANNELS):
         return by_input, winograd.by_kernel(gradient, x)
-    return by_input, _by_kernel(x, kernel, strides, padding, gradient)
-
-
-def _by_kernel(x, kernel, strides, padding, gradient):
-    """The gradient by the kernel: a sum over the batch, and here over parts of it.
-
-    What the kernel's gradient sums over are the channels of the convolution that computes it. With 256 of them XLA's
-    takes up to 17 times as long as with 64.
-    """
-
-    def part(x, gradient):
-        return jax.vjp(lambda kernel: _xla(x, kernel, strides, padding), kernel)[1](gradient)[0]
-
-    starts = range(0, len(x), PART)
-    return functools.reduce(jnp.add, [part(x[at : at + PART], gradient[at : at + PART]) for at in starts])
+    return by_input, kernel_gradient.by_kernel(x, gradient, kernel.shape, strides, padding)
 
 
 _convolve.defvjp(_forward, _backward)

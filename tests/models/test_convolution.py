@@ -135,23 +135,6 @@ def test_the_gradient_by_the_kernel_wants_more_channels(choose):
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=3e-5)
 
 
-def test_the_gradient_by_the_kernel_is_summed_over_parts_of_the_batch(choose):
-    x, kernel = drawn(0, 7, 5, 5, 3), drawn(1, 3, 3, 3, 2)
-
-    def gradient():
-        return jax.jit(
-            jax.grad(lambda kernel: jnp.sum(jnp.sin(convolution._convolve(x, kernel, (1, 1), ((1, 1),) * 2))))
-        )
-
-    def convolutions() -> int:
-        return str(jax.make_jaxpr(gradient())(kernel)).count('= conv_general_dilated[')
-
-    whole, at_once = gradient()(kernel), convolutions()
-    choose(convolution, PART=3)
-    np.testing.assert_allclose(gradient()(kernel), whole, rtol=1e-5, atol=1e-5)
-    assert convolutions() == at_once + 2 * 2  # Of 3, 3 and 1; each is traced with what it is a gradient of.
-
-
 def test_half_precision_is_left_to_xla():
     x, kernel, strides, padding = arguments(EVEN[0])
     x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)

@@ -1,0 +1,132 @@
+"""The gradient by the kernel beside that which XLA derives: values, what it sums over, and where it is XLA's own."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvision.models import kernel_gradient
+from jaxvision.models.kernel_gradient import AT_ONCE, FEW_FILTERS, FEW_IMAGES, LAYOUT, MANY_CHANNELS
+
+# height, width, channels, kernel's sides, strides, padding of rows and columns.
+CASES = [
+    (8, 8, 3, (3, 3), (1, 1), ((1, 1), (1, 1))),
+    (7, 5, 2, (3, 3), (1, 1), ((1, 1), (1, 1))),
+    (8, 6, 3, (3, 3), (2, 2), ((0, 1), (0, 1))),
+    (9, 7, 3, (3, 3), (2, 2), ((1, 1), (1, 1))),
+    (8, 9, 2, (3, 3), (1, 2), ((1, 1), (1, 0))),
+    (8, 8, 1, (5, 3), (1, 1), ((2, 2), (1, 1))),
+    (8, 8, 3, (2, 2), (3, 3), ((0, 0), (0, 0))),  # Rows and columns are left over.
+    (6, 6, 3, (3, 3), (1, 1), ((0, 0), (2, 0))),
+    (6, 5, 4, (1, 1), (1, 1), ((0, 0), (0, 0))),
+    (7, 6, 4, (1, 1), (2, 2), ((0, 0), (0, 0))),
+    (7, 6, 4, (1, 1), (2, 1), ((0, 0), (0, 0))),
+    (5, 5, 4, (1, 1), (2, 2), ((1, 0), (1, 1))),
+]
+
+
+def drawn(seed, *shape, dtype=jnp.float32):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
+
+
+def arguments(case, batch, filters):
+    """x, the output's gradient, the kernel's shape, strides, padding, and what XLA derives."""
+    height, width, channels, sides, strides, padding = case
+    x, kernel = drawn(0, batch, height, width, channels), jnp.zeros((*sides, channels, filters))
+
+    def convolution(kernel):
+        return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT)
+
+    output, back = jax.vjp(convolution, kernel)
+    gradient = drawn(1, *output.shape)
+    return x, gradient, kernel.shape, strides, padding, back(gradient)[0]
+
+
+def traced(x, gradient, *rest) -> str:
+    return str(jax.make_jaxpr(lambda x, gradient: kernel_gradient.by_kernel(x, gradient, *rest))(x, gradient))
+
+
+def loops(*args) -> bool:
+    x, gradient, *rest = args
+    return 'scan[' in str(
+        jax.make_jaxpr(lambda x, gradient: kernel_gradient.by_kernel(x, gradient, *rest))(x, gradient)
+    )
+
+
+@pytest.mark.parametrize('case', CASES)
+@pytest.mark.parametrize('filters', [FEW_FILTERS, FEW_FILTERS + 1])
+def test_is_what_xla_derives(case, filters):
+    *args, wanted = arguments(case, FEW_IMAGES + 2, filters)
+    found = jax.jit(kernel_gradient.by_kernel, static_argnums=(2, 3, 4))(*args)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=3e-5)
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_long_rows_are(case):
+    *args, wanted = arguments(case, 3, 5)
+    np.testing.assert_allclose(kernel_gradient.long_rows(*args), wanted, rtol=1e-5, atol=3e-5)
+
+
+@pytest.mark.parametrize('more', range(1, AT_ONCE + 1))
+def test_every_image_counts_once(more):
+    """Whatever is left over when the batch is cut; in whole numbers, exactly."""
+    *args, _ = arguments(CASES[0], FEW_IMAGES + more, FEW_FILTERS + 1)
+    x, gradient = (jnp.round(each) for each in args[:2])
+    assert loops(x, gradient, *args[2:])
+    each = [kernel_gradient.long_rows(x[at : at + 1], gradient[at : at + 1], *args[2:]) for at in range(len(x))]
+    np.testing.assert_array_equal(kernel_gradient.by_kernel(x, gradient, *args[2:]), functools.reduce(jnp.add, each))
+
+
+def test_loops_where_it_is_quicker():
+    def looped(case, batch, filters):
+        *args, _ = arguments(case, batch, filters)
+        return loops(*args)
+
+    assert looped(CASES[0], FEW_IMAGES + 1, FEW_FILTERS + 1)
+    assert not looped(CASES[0], FEW_IMAGES, FEW_FILTERS + 1)
+    assert not looped(CASES[0], FEW_IMAGES + 1, FEW_FILTERS)
+    wide = (4, 4, MANY_CHANNELS, *CASES[0][3:])
+    assert not looped(wide, FEW_IMAGES + 1, MANY_CHANNELS)
+    assert looped(wide, FEW_IMAGES + 1, MANY_CHANNELS - 1)
+
+
+def test_half_precision_is_xlas_own():
+    x, gradient, *rest, _ = arguments(CASES[0], FEW_IMAGES + 1, FEW_FILTERS + 1)
+    x, gradient = x.astype(jnp.bfloat16), gradient.astype(jnp.bfloat16)
+    assert not loops(x, gradient, *rest)
+    assert kernel_gradient.by_kernel(x, gradient, *rest).dtype == jnp.bfloat16
+
+
+def test_strided_points_are_one_product():
+    x, gradient, *rest, _ = arguments(CASES[9], 2, 3)
+    program = traced(x, gradient, *rest)
+    assert 'dot_general' in program and 'conv_general_dilated' not in program
+
+
+def test_xlas_own_is_summed_over_parts_of_the_batch(monkeypatch):
+    *args, wanted = arguments(CASES[1], 7, 2)
+    monkeypatch.setattr(kernel_gradient, 'PART', 3)
+    np.testing.assert_allclose(kernel_gradient.by_kernel(*args), wanted, rtol=1e-5, atol=3e-5)
+    assert traced(*args).count('= conv_general_dilated[') == 3  # Of 3, 3 and 1.
+
+
+def test_of_several_networks_at_once():
+    """As the engine of stacked trials maps it."""
+    cases = [arguments(CASES[0], FEW_IMAGES + 2, FEW_FILTERS + 1) for _ in range(3)]
+    scales = jnp.arange(1.0, 4.0)
+    x, gradient, *rest, wanted = cases[0]
+    found = jax.vmap(lambda scale: kernel_gradient.by_kernel(x * scale, gradient, *rest))(scales)
+    np.testing.assert_allclose(found, scales[:, None, None, None, None] * wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_has_derivatives():
+    """Of the second order, as a Hessian needs them."""
+    x, gradient, *rest, _ = arguments(CASES[2], FEW_IMAGES + 1, FEW_FILTERS + 1)
+
+    def of(by_kernel):
+        return jax.grad(lambda x, gradient: jnp.sum(by_kernel(x, gradient, *rest) ** 2), (0, 1))(x, gradient)
+
+    for found, wanted in zip(of(kernel_gradient.by_kernel), of(kernel_gradient._as_xla), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-2)
