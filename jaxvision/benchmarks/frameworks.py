@@ -44,13 +44,9 @@ class Ours:
         self.dtype = settings.model.dtype
         self.parameters = assembly.cost_of(self.run.task).parameters
         with plain.layers():  # What the model asks for, however it is computed.
-            asked = _step(self.run)
-        self.compiled = self._compiled(asked)
-        self.flops = len(self.devices) * cost.flops(asked.jaxpr)
+            self.flops = len(self.devices) * cost.flops(_step(self.run).jaxpr)
+        self.compiled = _step(self.run).lower().compile()
         self.bytes = len(self.devices) * float((self.compiled.cost_analysis() or {})['bytes accessed'])
-
-    def _compiled(self, asked: jax.stages.Traced) -> jax.stages.Compiled:
-        return asked.lower().compile()
 
     def milliseconds(self, steps: int) -> float:
         """Of a step, as the run itself records it: everything between two evaluations."""
@@ -70,9 +66,6 @@ class Bare(Ours):
         super().__init__(settings, [device])
         self._read = jax.device_put((self.run.context(), rng.base(0)), device)
         self._state = jax.device_put(self.run.initial(), device)
-
-    def _compiled(self, asked: jax.stages.Traced) -> jax.stages.Compiled:
-        return _step(self.run).lower().compile()  # As it is run.
 
     def milliseconds(self, steps: int) -> float:
         """Of a step, with as many under way as the loop has."""
@@ -113,9 +106,9 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
     Returns:
       A row of benchmarks.json: {'model', 'device', 'dtype', 'batch_size', 'parameters', 'ours_ms', 'theirs_ms': of a
       step, 'theirs': the quicker variant, 'variants': {variant: ms}, 'ratio': the median of the rounds' ours / theirs,
-      'spread': [least, most] of them, 'gflop': of a step's convolutions and matrix products as they are
-      asked for, zeros of the padding included, 'gbyte': of the same step as XLA counts them, but of a large model's as
-      it runs, 'peak_gflops', 'percent_of_peak': of ours}.
+      'spread': [least, most] of them, 'gflop': of a step's convolutions and matrix products as they are asked for,
+      zeros of the padding included, 'gbyte': of the step as it runs, as XLA counts them, 'peak_gflops',
+      'percent_of_peak': of ours}.
 
     Raises:
       UserError: the interpreter cannot be run, has no torch, or builds another network.

@@ -92,11 +92,15 @@ def test_a_bare_step_trains():
     assert int(ours._state.step) == 5
 
 
-def test_a_bare_step_is_compiled_as_it_runs():
+@pytest.mark.parametrize('side', [frameworks.Ours, frameworks.Bare])
+def test_a_step_is_compiled_as_it_runs_and_its_flops_are_those_asked_for(side, monkeypatch):
     """With what keeps an array in memory on CPU, which FLOPs are counted without."""
     small = settings.override(settings_of('cnn'), {'model.filters': (4, 4), 'data.batch_size': 8})
-    assert ' while(' in frameworks.Bare(small).compiled.as_text()
-    assert ' while(' not in frameworks.Ours(small).compiled.as_text()
+    ours = side(small)
+    assert ' while(' in ours.compiled.as_text()
+    monkeypatch.setenv('JAXVISION_CONVOLUTION', 'xla')
+    plainly = side(small)
+    assert ' while(' not in plainly.compiled.as_text() and plainly.flops == ours.flops
 
 
 @pytest.mark.parametrize('model', [*MODELS, *LARGE])
