@@ -8,7 +8,7 @@ from jax.test_util import check_grads
 
 from jaxvision import models
 from jaxvision.errors import UserError
-from jaxvision.models import convolution, plain, winograd
+from jaxvision.models import convolution, kernel_gradient, plain, winograd
 from jaxvision.models.convolution import materialize
 from jaxvision.models.detector import Detector
 
@@ -133,6 +133,23 @@ def test_the_gradient_by_the_kernel_wants_more_channels(choose):
         _, wanted = jax.vjp(lambda *args, rest=(strides, padding): xla(*args, *rest), x, kernel)
         for one, other in zip(back(gradient), wanted(gradient), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=3e-5)
+
+
+def test_the_gradient_by_the_kernel_is_summed_over_parts_of_the_batch(choose):
+    x, kernel = drawn(0, 7, 5, 5, 3), drawn(1, 3, 3, 3, 2)
+
+    def gradient():
+        return jax.jit(
+            jax.grad(lambda kernel: jnp.sum(jnp.sin(convolution._convolve(x, kernel, (1, 1), ((1, 1),) * 2))))
+        )
+
+    def convolutions() -> int:
+        return str(jax.make_jaxpr(gradient())(kernel)).count('= conv_general_dilated[')
+
+    whole, at_once = gradient()(kernel), convolutions()
+    choose(kernel_gradient, PART=3)
+    np.testing.assert_allclose(gradient()(kernel), whole, rtol=1e-5, atol=1e-5)
+    assert convolutions() == at_once + 2  # Of 3, 3 and 1.
 
 
 def test_half_precision_is_left_to_xla():
