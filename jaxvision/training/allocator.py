@@ -11,22 +11,20 @@ import contextlib
 import ctypes
 import os
 import pathlib
-import time
 
 # One arena; no block of its own for a large array; never give back the top; take 256 MiB at a time. See mallopt(3).
 MALLOPT = ((-8, 1), (-4, 0), (-1, -1), (-2, 2**28))
 STATM = pathlib.Path('/proc/self/statm')
 GROWN = 1.1  # Times what was in use: then something is given back,
-SHARE, SPARE = 0.02, 0.5  # as long as all of that has taken less than this share of the time, and these seconds.
-AGAIN = 2  # Times what giving back takes: what of it is used is fetched anew.
+SHARE, SPARE = 0.01, 0.5  # as long as all of that has taken less than this share of the cores' time, and these seconds.
 
 
 class Keeper:
     """Gives freed memory back to the system where the process has grown since it last did."""
 
     def __init__(self):
-        self._started = time.perf_counter()
-        self._spent = 0.0
+        self._started = _core_seconds()[1]
+        self._since = self._spent = 0.0  # When it last gave back, by the system's share; what all of it has taken.
         self._used: int | None = 0  # Bytes after giving back, and a call; None until that call.
 
     def tidy(self) -> None:
@@ -34,13 +32,12 @@ class Keeper:
         size = resident()
         if size is None:
             return
-        if self._used is None:
-            self._used = size
-        now = time.perf_counter()
-        if size > GROWN * self._used and self._spent < SPARE + SHARE * (now - self._started):
+        system, busy = _core_seconds()
+        if self._used is None:  # What of it is used has been fetched anew, which takes longer than giving it back.
+            self._used, self._spent = size, self._spent + system - self._since
+        if size > GROWN * self._used and self._spent < SPARE + SHARE * (busy - self._started):
             give_back()
-            self._spent += AGAIN * (time.perf_counter() - now)
-            self._used = None
+            self._used, self._since = None, system
 
 
 _keeper: Keeper | None = None
@@ -73,6 +70,12 @@ def resident() -> int | None:
     import resource  # Not on Windows.
 
     return pages * resource.getpagesize()
+
+
+def _core_seconds() -> tuple[float, float]:
+    """Of this process, all cores counting: in the system, and in all. It does not go on while the process waits."""
+    used = os.times()
+    return used.system, used.system + used.user
 
 
 def give_back() -> None:

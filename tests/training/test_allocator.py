@@ -12,16 +12,20 @@ MIB = 2**20
 
 
 class Machine:
-    """A process whose size is said, and a clock that is set; giving back takes a tenth of a second."""
+    """A process whose size is said, and clocks that are set: giving back takes a tenth of a second, fetching it two."""
 
     def __init__(self, monkeypatch):
-        self.size, self.after, self.now, self.given = 0, 0, 0.0, 0
+        self.size, self.after, self.given, self.system, self.busy = 0, 0, 0, 0.0, 0.0
         monkeypatch.setattr(allocator, 'resident', lambda: self.size)
         monkeypatch.setattr(allocator, 'give_back', self.give_back)
-        monkeypatch.setattr(allocator.time, 'perf_counter', lambda: self.now)
+        monkeypatch.setattr(allocator, '_core_seconds', lambda: (self.system, self.busy))
 
     def give_back(self):
-        self.size, self.now, self.given = self.after, self.now + 0.1, self.given + 1
+        self.size, self.given = self.after, self.given + 1
+        self.work(0.1, of_system=0.1)
+
+    def work(self, seconds: float, of_system: float = 0.0):
+        self.system, self.busy = self.system + of_system, self.busy + seconds
 
 
 @pytest.fixture
@@ -55,14 +59,17 @@ def test_a_larger_program_is_let_be(process):
     assert process.given == 2
 
 
-def test_gives_back_for_a_small_share_of_the_time(process):
-    keeper = allocator.Keeper()
-    for step in range(10_000):
-        process.size = 2 ** (step % 2)  # At every second call all of it seems to lie idle.
-        process.now += 0.1
+def test_gives_back_for_a_small_share_of_the_time_that_the_cores_are_busy(process):
+    keeper, given = allocator.Keeper(), 0
+    for _ in range(10_000):
+        fetched = process.given - given
+        process.size = 1 if fetched else 2  # Half of it seems to lie idle at every call but those after giving back.
+        process.work(0.1 + 0.2 * fetched, of_system=0.2 * fetched)
+        given = process.given
         keeper.tidy()
-    spent = allocator.AGAIN * 0.1 * process.given
-    assert 0 < spent <= allocator.SPARE + allocator.SHARE * process.now + allocator.AGAIN * 0.1
+    most = allocator.SPARE + allocator.SHARE * process.busy
+    assert most - 1 < 0.3 * process.given <= most + 0.3
+    assert process.given > 20
 
 
 @pytest.mark.skipif(allocator.resident() is None, reason='this system does not tell what a process has')
