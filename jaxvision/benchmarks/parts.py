@@ -95,6 +95,8 @@ def distil(student: str, teacher: str, *, repeats: int = 5, seconds: float = 2.0
 def stack(one: Settings, name: str, count: int = 16, *, repeats: int = 5, seconds: float = 2.0) -> dict[str, Any]:
     """A step of many networks as one program over as many steps one after the other, on one device.
 
+    Both sides take as many steps a call as such a run does.
+
     Args:
       one: of each network; they differ in their seeds.
       name: how to call it.
@@ -106,15 +108,18 @@ def stack(one: Settings, name: str, count: int = 16, *, repeats: int = 5, second
       'spread': of the rounds}.
     """
     run = assembly.assemble(one, devices=jax.local_devices()[:1])
-    rounds = _in_turn(run, {'one': _train(run), 'stacked': _stack(run, count)}, repeats, seconds)
+    steps = run.plan.steps_per_call
+    rounds = _in_turn(run, {'one': _train(run, steps=steps), 'stacked': _stack(run, count, steps)}, repeats, seconds)
+    rounds = [{name: value / steps for name, value in calls.items()} for calls in rounds]
     times = [count * one['one'] / one['stacked'] for one in rounds]
     return {'model': name, 'device': _device(run), 'count': count, **_milliseconds(rounds), **_told('times', times)}
 
 
-def _train(run: assembly.Run, teacher: assembly.Teacher | None = None) -> Callable[[], Any]:
+def _train(run: assembly.Run, teacher: assembly.Teacher | None = None, steps: int = 1) -> Callable[[], Any]:
     context, key = run.context(teacher), run.parallel.replicate(rng.base(0))
-    ids = run.parallel.cut(order.batch_ids(run.splits.train, 0, 0, run.plan.batch_size))
-    program, state = run.programs.train(1), run.initial()
+    batches = order.batches(run.splits.train, 0, 0, run.plan.batch_size, steps)
+    ids = run.parallel.cut(batches, axis=1) if steps > 1 else run.parallel.cut(batches[0])
+    program, state = run.programs.train(steps), run.initial()
 
     def call():
         nonlocal state
@@ -131,7 +136,7 @@ def _predict(run: assembly.Run, images: int) -> Callable[[], Any]:
     return lambda: program((variables,), context, ids)
 
 
-def _stack(run: assembly.Run, count: int) -> Callable[[], Any]:
+def _stack(run: assembly.Run, count: int, steps: int) -> Callable[[], Any]:
     program = Stack(run.task, run.optimizer)
     many = [
         dataclasses.replace(run, settings=dataclasses.replace(run.settings, seed=seed)).creation()
@@ -143,8 +148,8 @@ def _stack(run: assembly.Run, count: int) -> Callable[[], Any]:
     strengths = jax.tree.map(lambda leaf: jnp.stack([leaf] * count), run.strengths())
     context = jax.device_put({'data': resident.resident(run.source), 'strengths': strengths})
     keys = jnp.stack([rng.base(seed) for seed in range(count)])
-    ids = np.stack([order.batch_ids(run.splits.train, seed, 0, run.plan.batch_size) for seed in range(count)])[None]
-    train = program.train(1)
+    batches = [order.batches(run.splits.train, seed, 0, run.plan.batch_size, steps) for seed in range(count)]
+    ids, train = np.stack(batches, axis=1), program.train(steps)
 
     def call():
         nonlocal states
