@@ -1,4 +1,6 @@
-"""Convolution, by what is quicker than XLA's and equal to it within rounding: of images, see `strided`, and on CPU.
+"""Convolution, by what is quicker than XLA's and equal to it within rounding.
+
+Of images see `strided`, of many networks as one program `im2col`; the rest is of one network on CPU.
 
 Three things cost XLA's CPU compiler most of a convolutional network's training step (jax 0.10.2, see benchmarks.json):
 
@@ -15,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxvision.models import kernel_gradient, plain, strided, winograd
+from jaxvision.models import im2col, kernel_gradient, plain, strided, winograd
 from jaxvision.models.kernel_gradient import LAYOUT
 
 # What flax.linen.Conv asks for besides, if it was not told otherwise.
@@ -55,6 +57,8 @@ def convolve(
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
     strides, padding = (strides[0], strides[1]), tuple((low, high) for low, high in padding)
+    if im2col.asked():
+        return im2col.convolution(x, kernel, strides, padding)
     if strided.suits(x, kernel, strides):
         x, kernel = strided.gathered(x, kernel, strides, padding)
         if kernel.shape[:2] == (1, 1) and algorithm() == 'winograd':  # On GPUs a product comes out in another layout.

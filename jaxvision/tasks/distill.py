@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jaxvision import losses
-from jaxvision.models import convolution
+from jaxvision.models import convolution, im2col
 from jaxvision.tasks.task import Context, Examples, Task, Variables
 
 
@@ -33,7 +33,8 @@ class Distill:
         examples = self.task.examples(context, ids, key, step, axis_name)
         images, outputs = examples.images, []
         for teacher, variables in zip(self.teachers, context['teachers'], strict=True):
-            outputs.append(teacher.forward(variables, images, None)[0])
+            with im2col.layers(many=False):  # A stack of students shares them.
+                outputs.append(teacher.forward(variables, images, None)[0])
             images = convolution.wait(images, jax.tree.leaves(outputs[-1])[0])
         return examples._replace(images=images, teacher=self.task.ensemble(outputs))
 

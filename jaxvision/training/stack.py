@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxvision.models import im2col
 from jaxvision.optim import Optimizer
 from jaxvision.tasks.task import Task
 from jaxvision.training import state, step
@@ -52,13 +53,15 @@ class Stack:
         return jax.vmap(self._packed, (0, _axes(context), 0, 0))(states, context, ids, keys)
 
     def _packed(self, now, context, ids, key):
-        now, metrics = self._step(now, context, ids, key, axis_name=None)
+        with im2col.layers():
+            now, metrics = self._step(now, context, ids, key, axis_name=None)
         self.names[:] = sorted(metrics)
         return now, jnp.stack([metrics[name] for name in self.names])
 
     def _outputs(self, variables, context, ids):
         predict = functools.partial(self._predict, axis_name=None)
-        return jax.vmap(predict, ((0,), _axes(context), 0))((variables,), context, ids)
+        with im2col.layers():
+            return jax.vmap(predict, ((0,), _axes(context), 0))((variables,), context, ids)
 
 
 def _axes(context) -> dict[str, int | None]:
