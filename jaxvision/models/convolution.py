@@ -25,10 +25,16 @@ USUAL = {'lhs_dilation': (1, 1), 'rhs_dilation': (1, 1), 'feature_group_count': 
 
 
 def algorithm() -> str:
-    """By which layers are traced now: `xla`, if `plain.asked`; else `winograd` on CPU and `strided` elsewhere."""
+    """By which layers are traced: `xla` if `plain.asked`, `im2col` in a stack; else `winograd` on CPU, or `strided`."""
     if plain.asked():
         return 'xla'
-    return 'winograd' if jax.default_backend() == 'cpu' else 'strided'
+    if im2col.asked():
+        return 'im2col'
+    return 'winograd' if _on_cpu() else 'strided'
+
+
+def _on_cpu() -> bool:
+    return jax.default_backend() == 'cpu'
 
 
 def convolve(
@@ -57,7 +63,7 @@ def convolve(
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
     strides, padding = (strides[0], strides[1]), tuple((low, high) for low, high in padding)
-    if im2col.asked():
+    if algorithm() == 'im2col':
         return im2col.convolution(x, kernel, strides, padding)
     if strided.suits(x, kernel, strides):
         x, kernel = strided.gathered(x, kernel, strides, padding)
@@ -88,7 +94,7 @@ def wait(x: jax.Array, other: jax.Array) -> jax.Array:
     XLA's CPU compiler runs what does not depend on each other at the same time, on the same cores: two networks take
     longer so than one after the other.
     """
-    return _through(x, other) if algorithm() == 'winograd' else x
+    return _through(x, other) if _on_cpu() and not plain.asked() else x
 
 
 def _through(x: jax.Array, other: jax.Array) -> jax.Array:

@@ -82,6 +82,7 @@ def test_stacked_trials_equal_separate_ones(kind, tmp_path):
             Workdir(place) for place in (path, tmp_path / 'separate' / path.relative_to(tmp_path / 'stacked'))
         )
         assert mine.read('config.json') == theirs.read('config.json')
+        assert [one.read('environment.json')['convolution'] for one in (mine, theirs)] == ['im2col', 'winograd']
         for record, expected in zip(mine.metrics(), theirs.metrics(), strict=True):
             assert record.keys() == expected.keys()
             for name in record.keys() - {'examples_per_second'}:

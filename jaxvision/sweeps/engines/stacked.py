@@ -16,7 +16,7 @@ import numpy as np
 from jaxvision import assembly, rng, runs
 from jaxvision.data import order, resident
 from jaxvision.errors import UserError
-from jaxvision.models import convolution
+from jaxvision.models import convolution, im2col
 from jaxvision.sweeps import trials
 from jaxvision.sweeps.trials import Trial
 from jaxvision.training import allocator, evaluation, loop
@@ -103,7 +103,8 @@ def _train(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
     for member in members:
         if member.missing:
             (member.workdir / 'error.json').unlink(missing_ok=True)
-            runs.begin(member.run, member.workdir, teacher)
+            with im2col.layers():  # As it records.
+                runs.begin(member.run, member.workdir, teacher)
             member.workdir.cut_back(0)
     creation = [member.run.creation() for member in members]
     keys, strengths, constants = (_stacked([one[part] for one in creation]) for part in range(3))
