@@ -25,10 +25,10 @@ class Programs:
     """
 
     def __init__(self, task: Task, optimizer: Optimizer, parallel: Parallel):
-        self._step = step.train_step(task, optimizer)
+        self.names: list[str] = []
+        self._step = functools.partial(_packed, step.train_step(task, optimizer), self.names)
         self._parallel = parallel
         self._train: dict[int, Callable] = {}
-        self.names: list[str] = []
         self.predict = parallel.predict(step.predict_step(task))
         self._create = functools.partial(state.create, task, optimizer)
         self.create = parallel.create(self._create)
@@ -41,14 +41,18 @@ class Programs:
     def train(self, steps: int) -> Callable:
         """The program of so many steps: (state, context, ids, key) -> (state, metrics [..., name])."""
         if steps not in self._train:
-            self._train[steps] = self._parallel.train(self._packed, steps)
+            self._train[steps] = self._parallel.train(self._step, steps)
         return self._train[steps]
 
-    def _packed(self, now, context, ids, key, *, axis_name) -> tuple[Any, jax.Array]:
-        """The step, with its metrics as one array [name]: one transfer instead of one a metric."""
-        now, metrics = self._step(now, context, ids, key, axis_name=axis_name)
-        self.names[:] = sorted(metrics)
-        return now, jnp.stack([metrics[name] for name in self.names])
+
+def _packed(step, names: list[str], now, context, ids, key, *, axis_name) -> tuple[Any, jax.Array]:
+    """The step, with its metrics as one array [name]: one transfer instead of one a metric.
+
+    It holds no programs: JAX keeps what it maps, and would keep them.
+    """
+    now, metrics = step(now, context, ids, key, axis_name=axis_name)
+    names[:] = sorted(metrics)
+    return now, jnp.stack([metrics[name] for name in names])
 
 
 @functools.lru_cache(maxsize=KEPT)

@@ -1,9 +1,11 @@
 """Devices: eight give what one gives, pmap gives what shard_map gives, with every regulariser on."""
 
 import functools
+import gc
 import os
 import subprocess
 import sys
+import weakref
 
 import jax
 import numpy as np
@@ -23,6 +25,7 @@ from jaxvision.tasks.localize import Localize
 from jaxvision.tasks.task import Task
 from jaxvision.tasks.views import Views
 from jaxvision.training import parallel, state, step, under_way
+from jaxvision.training.programs import programs as programs_of
 
 from ..conftest import ROOT
 
@@ -232,6 +235,19 @@ def test_programs_are_those_of_the_convolutions(monkeypatch):
     assert run.programs is not before
 
 
+@pytest.mark.parametrize('kind', parallel.KINDS)
+def test_programs_that_nobody_has_any_more_are_gone(kind):
+    """For they hold mapped functions, of which JAX may keep what it compiled: see the test of letting go."""
+    run = assembly.assemble(override(settings_of('mlp'), {'parallel': kind, 'model.hidden': (4,)}))
+    programs = weakref.ref(run.programs)
+    ids = order.batch_ids(run.splits.train, 0, 0, run.plan.batch_size)
+    run.programs.train(1)(run.initial(), run.context(), run.parallel.cut(ids), rng.base(0))
+    assert programs().names
+    programs_of.cache_clear()
+    gc.collect()
+    assert programs() is None
+
+
 def test_steps_are_queued_on_one_cpu_device_alone():
     devices = jax.local_devices()
     assert under_way.in_flight(devices[:1]) == 1
@@ -268,3 +284,18 @@ def test_a_first_state_is_compiled_quickly_to_the_same_bits():
         [sys.executable, '-c', FIRST_STATE], env=environment, cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize('kind', parallel.KINDS)
+def test_programs_of_mapped_functions_that_are_gone_are_let_go(kind):
+    over = parallel.Parallel(kind, jax.local_devices()[:1])
+    ids, alive = np.zeros((1, 2), np.int32), jax.local_devices()[0].client.live_executables
+
+    def plus(number):
+        return over.predict(lambda variables, context, ids, *, axis_name: variables + context + ids + number)
+
+    kept, before = plus(-1), len(alive())
+    for number in range(3 * parallel.LEFT):
+        assert plus(number)(1, 2, ids).tolist() == [[3 + number, 3 + number]]
+        assert len(alive()) <= before + parallel.LEFT + 2  # Those of this function, and of `kept`.
+        assert kept(1, 2, ids).tolist() == [[2, 2]]
