@@ -12,7 +12,9 @@ from jaxvision.models import convolution, kernel_gradient, plain, winograd
 from jaxvision.models.convolution import materialize
 from jaxvision.models.detector import Detector
 
-LAYOUT = convolution.LAYOUT
+from . import xla
+from .xla import LAYOUT, drawn
+
 # height, width, channels, filters, kernel, stride, padding: Winograd's can compute the first three.
 EVEN = [(8, 8, 3, 5, 3, 1, 'SAME'), (2, 6, 4, 4, 3, 1, 'SAME'), (4, 2, 1, 2, 3, 1, ((1, 1), (1, 1)))]
 OTHERS = [
@@ -51,10 +53,6 @@ def narrow(choose):
     choose(winograd, CHANNELS=1, KERNEL_CHANNELS=1)
 
 
-def drawn(seed, *shape, dtype=np.float32):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
-
-
 def arguments(case, batch=3):
     height, width, channels, filters, side, stride, padding = case
     x, kernel = drawn(0, batch, height, width, channels), drawn(1, side, side, channels, filters)
@@ -63,14 +61,6 @@ def arguments(case, batch=3):
 
 def convolve(x, kernel, strides, padding, **more):
     return convolution.convolve(x, kernel, strides, padding, dimension_numbers=LAYOUT, **more)
-
-
-def xla(x, kernel, strides, padding):
-    return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT)
-
-
-def uses_xla(function, *args):
-    return 'conv_general_dilated' in str(jax.make_jaxpr(function)(*args))
 
 
 def test_minimal_filtering_is_a_correlation():
@@ -86,7 +76,7 @@ def test_minimal_filtering_is_a_correlation():
 @pytest.mark.parametrize('case', EVEN + OTHERS + TILES)
 def test_values_and_gradients_are_those_of_xla(case):
     x, kernel, strides, padding = arguments(case)
-    wanted, back = jax.vjp(lambda x, kernel: xla(x, kernel, strides, padding), x, kernel)
+    wanted, back = jax.vjp(lambda x, kernel: xla.convolve(x, kernel, strides, padding), x, kernel)
     found, ours = jax.vjp(lambda x, kernel: convolve(x, kernel, strides, padding), x, kernel)
     gradient = drawn(2, *wanted.shape)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
@@ -107,20 +97,20 @@ def test_winograd_takes_what_suits(case):
     def gradients(x, kernel):
         return jax.grad(lambda *args: jnp.sum(convolve(*args, strides, padding)), (0, 1))(x, kernel)
 
-    assert not uses_xla(gradients, x, kernel)
+    assert not xla.is_used(gradients, x, kernel)
 
 
 @pytest.mark.parametrize('case', OTHERS)
 def test_xla_takes_the_rest(case):
     x, kernel, strides, padding = arguments(case)
-    assert uses_xla(lambda x, kernel: convolve(x, kernel, strides, padding), x, kernel)
+    assert xla.is_used(lambda x, kernel: convolve(x, kernel, strides, padding), x, kernel)
 
 
 def test_few_channels_are_left_to_xla(choose):
     choose(winograd, CHANNELS=4)
     for channels, filters, used in ((4, 4, False), (3, 8, True), (8, 3, True)):
         x, kernel, *rest = arguments((4, 4, channels, filters, 3, 1, 'SAME'))
-        assert uses_xla(lambda x, kernel, rest=rest: convolve(x, kernel, *rest), x, kernel) == used
+        assert xla.is_used(lambda x, kernel, rest=rest: convolve(x, kernel, *rest), x, kernel) == used
 
 
 def test_the_gradient_by_the_kernel_wants_more_channels(choose):
@@ -129,8 +119,8 @@ def test_the_gradient_by_the_kernel_wants_more_channels(choose):
         x, kernel, strides, padding = arguments((4, 4, channels, 4, 3, 1, 'SAME'))
         _, back = jax.vjp(lambda *args, rest=(strides, padding): convolve(*args, *rest), x, kernel)
         gradient = drawn(2, 3, 4, 4, 4)
-        assert uses_xla(back, gradient) == used
-        _, wanted = jax.vjp(lambda *args, rest=(strides, padding): xla(*args, *rest), x, kernel)
+        assert xla.is_used(back, gradient) == used
+        _, wanted = jax.vjp(lambda *args, rest=(strides, padding): xla.convolve(*args, *rest), x, kernel)
         for one, other in zip(back(gradient), wanted(gradient), strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-5, atol=3e-5)
 
@@ -155,7 +145,7 @@ def test_the_gradient_by_the_kernel_is_summed_over_parts_of_the_batch(choose):
 def test_half_precision_is_left_to_xla():
     x, kernel, strides, padding = arguments(EVEN[0])
     x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
-    found, wanted = convolve(x, kernel, strides, padding), xla(x, kernel, strides, padding)
+    found, wanted = convolve(x, kernel, strides, padding), xla.convolve(x, kernel, strides, padding)
     assert found.dtype == jnp.bfloat16
     np.testing.assert_array_equal(found.astype(jnp.float32), wanted.astype(jnp.float32))
 
@@ -168,7 +158,7 @@ def test_half_precision_is_left_to_xla():
 def test_what_is_asked_for_besides_is_given(more):
     x = drawn(0, 2, 8, 8, 4)
     kernel = drawn(1, 3, 3, 4 // more.get('feature_group_count', 1), 6)
-    wanted = jax.lax.conv_general_dilated(x, kernel, (1, 1), 'SAME', dimension_numbers=LAYOUT, **more)
+    wanted = xla.convolve(x, kernel, (1, 1), 'SAME', **more)
     found = convolve(x, kernel, (1, 1), 'SAME', **more)
     np.testing.assert_array_equal(found, wanted)
 
@@ -182,14 +172,14 @@ def test_a_stack_of_kernels():
         loss = jax.grad(lambda kernel: jnp.sum(jnp.square(conv(x, kernel, strides, padding))))
         return jax.vmap(loss)(kernels)
 
-    np.testing.assert_allclose(gradients(convolve), gradients(xla), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(gradients(convolve), gradients(xla.convolve), rtol=1e-4, atol=1e-3)
 
 
 def test_the_switch_and_plain(monkeypatch):
     x, kernel, strides, padding = arguments(EVEN[0])
 
     def used():
-        return uses_xla(lambda x, kernel: convolve(x, kernel, strides, padding), x, kernel)
+        return xla.is_used(lambda x, kernel: convolve(x, kernel, strides, padding), x, kernel)
 
     assert convolution.algorithm() == 'winograd'
     with monkeypatch.context() as elsewhere:
@@ -270,7 +260,7 @@ def test_second_derivatives():
         return jax.jvp(gradient, (x,), (drawn(4, *x.shape),))[1]
 
     for of in ('reverse', 'forward'):
-        np.testing.assert_allclose(product(convolve, of), product(xla, of), rtol=1e-3, atol=1e-2)
+        np.testing.assert_allclose(product(convolve, of), product(xla.convolve, of), rtol=1e-3, atol=1e-2)
 
 
 def test_another_value_of_the_switch_is_told(monkeypatch):

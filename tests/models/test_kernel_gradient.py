@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from jaxvision.models import kernel_gradient
-from jaxvision.models.kernel_gradient import AT_ONCE, FEW_FILTERS, FEW_IMAGES, LAYOUT, MANY_CHANNELS
+from jaxvision.models.kernel_gradient import AT_ONCE, FEW_FILTERS, FEW_IMAGES, MANY_CHANNELS
+
+from . import xla
+from .xla import drawn
 
 # height, width, channels, kernel's sides, strides, padding of rows and columns.
 CASES = [
@@ -27,19 +30,12 @@ CASES = [
 ]
 
 
-def drawn(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
-
-
 def arguments(case, batch, filters):
     """x, the output's gradient, the kernel's shape, strides, padding, and what XLA derives."""
     height, width, channels, sides, strides, padding = case
     x, kernel = drawn(0, batch, height, width, channels), jnp.zeros((*sides, channels, filters))
 
-    def convolution(kernel):
-        return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT)
-
-    output, back = jax.vjp(convolution, kernel)
+    output, back = jax.vjp(lambda kernel: xla.convolve(x, kernel, strides, padding), kernel)
     gradient = drawn(1, *output.shape)
     return x, gradient, kernel.shape, strides, padding, back(gradient)[0]
 

@@ -1,4 +1,4 @@
-"""Strided convolutions of few channels beside lax's."""
+"""Strided convolutions of few channels beside XLA's."""
 
 import functools
 import re
@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax import lax
 
 from jaxvision.models import convolution, plain, strided
+
+from . import xla
+from .xla import drawn
 
 # Height, width, channels, kernel, stride, padding.
 CASES = [
@@ -30,10 +32,6 @@ UNEVEN = [  # Of rows and columns: kernel, strides, padding.
 ]
 
 
-def drawn(seed, *shape):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
-
-
 def arguments(case):
     height, width, channels, side, stride, padding = case
     x, kernel = drawn(0, 2, height, width, channels), drawn(1, side, side, channels, 5)
@@ -44,16 +42,12 @@ def ours(x, kernel, strides, padding):
     return convolution.convolve(x, kernel, strides, padding, convolution.LAYOUT)
 
 
-def theirs(x, kernel, strides, padding):
-    return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=convolution.LAYOUT)
-
-
 @pytest.mark.parametrize('backend', ['cpu', 'gpu'])
 @pytest.mark.parametrize('case', CASES)
-def test_values_and_gradients_are_those_of_lax(case, backend, monkeypatch):
+def test_values_and_gradients_are_those_of_xla(case, backend, monkeypatch):
     monkeypatch.setattr(jax, 'default_backend', lambda: backend)  # What is chosen for it, computed here.
     x, kernel, strides, padding = arguments(case)
-    wanted, back = jax.vjp(lambda x, kernel: theirs(x, kernel, strides, padding), x, kernel)
+    wanted, back = jax.vjp(lambda x, kernel: xla.convolve(x, kernel, strides, padding), x, kernel)
     found, mine = jax.vjp(lambda x, kernel: ours(x, kernel, strides, padding), x, kernel)
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=2e-5)
     gradient = drawn(2, *wanted.shape)
@@ -67,7 +61,7 @@ def test_rows_and_columns_are_told_apart(sides, strides, padding, size):
     x, kernel = drawn(0, 2, *size, 3), drawn(1, *sides, 3, 5)
     assert strided.suits(x, kernel, strides)
     np.testing.assert_allclose(
-        ours(x, kernel, strides, padding), theirs(x, kernel, strides, padding), rtol=1e-5, atol=2e-5
+        ours(x, kernel, strides, padding), xla.convolve(x, kernel, strides, padding), rtol=1e-5, atol=2e-5
     )
 
 
@@ -76,7 +70,7 @@ def test_nothing_comes_of_nothing(shape, monkeypatch):
     monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
     x, kernel = jnp.zeros(shape), jnp.ones((3, 3, 3, 5))
     found = ours(x, kernel, (2, 3), 'VALID')
-    assert found.shape == theirs(x, kernel, (2, 3), 'VALID').shape and found.size == 0
+    assert found.shape == xla.convolve(x, kernel, (2, 3), 'VALID').shape and found.size == 0
 
 
 @pytest.mark.parametrize(('backend', 'patches'), [('cpu', 'dot_general'), ('gpu', 'conv_general_dilated')])
@@ -123,7 +117,7 @@ def test_in_16_bits_channels_come_in_eights(dtype, channels):
 
 def test_half_precision_is_as_close_as_the_values_allow():
     x, kernel, strides, padding = arguments(CASES[0])
-    exact = theirs(
+    exact = xla.convolve(
         x.astype(jnp.bfloat16).astype(jnp.float32), kernel.astype(jnp.bfloat16).astype(jnp.float32), strides, padding
     )
     found = ours(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16), strides, padding)
