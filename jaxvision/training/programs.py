@@ -26,7 +26,7 @@ class Programs:
 
     def __init__(self, task: Task, optimizer: Optimizer, parallel: Parallel):
         self.names: list[str] = []
-        self._step = functools.partial(_packed, step.train_step(task, optimizer), self.names)
+        self._step = functools.partial(packed, step.train_step(task, optimizer), self.names)
         self._parallel = parallel
         self._train: dict[int, Callable] = {}
         self.predict = parallel.predict(step.predict_step(task))
@@ -45,8 +45,8 @@ class Programs:
         return self._train[steps]
 
 
-def _packed(step, names: list[str], now, context, ids, key, *, axis_name) -> tuple[Any, jax.Array]:
-    """The step, with its metrics as one array [name]: one transfer instead of one a metric.
+def packed(step, names: list[str], now, context, ids, key, *, axis_name) -> tuple[Any, jax.Array]:
+    """The step, with its metrics as one array [name], sorted as in `names`: one transfer instead of one a metric.
 
     It holds no programs: JAX keeps what it maps, and would keep them.
     """

@@ -10,7 +10,7 @@ from jaxvision.models import im2col
 from jaxvision.optim import Optimizer
 from jaxvision.tasks.task import Task
 from jaxvision.training import state, step
-from jaxvision.training.programs import KEPT
+from jaxvision.training.programs import KEPT, packed
 
 
 class Stack:
@@ -54,9 +54,7 @@ class Stack:
 
     def _packed(self, now, context, ids, key):
         with im2col.layers():
-            now, metrics = self._step(now, context, ids, key, axis_name=None)
-        self.names[:] = sorted(metrics)
-        return now, jnp.stack([metrics[name] for name in self.names])
+            return packed(self._step, self.names, now, context, ids, key, axis_name=None)
 
     def _outputs(self, variables, context, ids):
         predict = functools.partial(self._predict, axis_name=None)
