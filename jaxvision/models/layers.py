@@ -40,7 +40,8 @@ class Dropout(nn.Module):
     """Drops each unit with probability `training.dropout_rate` and scales the others up; in evaluation, the identity.
 
     Each example has a key of its own, so the mask does not depend on how the batch lies over devices; each Dropout in
-    a network draws another mask, by its path. Source: Srivastava et al., Dropout, 2014.
+    a network draws another mask, by its path. It is drawn along one axis: by XLA's CPU compiler (jax 0.10.2) the same
+    bits over several are six times the code. Source: Srivastava et al., Dropout, 2014.
     """
 
     on: bool
@@ -53,8 +54,10 @@ class Dropout(nn.Module):
             raise ValueError('a network with dropout is trained with Training(dropout_rate, dropout_keys)')
         salt = zlib.crc32('/'.join(self.path).encode()) & 0x7FFFFFFF
         keep = 1.0 - jnp.asarray(training.dropout_rate, jnp.float32)
-        draw = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, salt), keep, x.shape[1:]))
-        return jnp.where(draw(training.dropout_keys), x / keep.astype(x.dtype), jnp.zeros_like(x))
+        units = math.prod(x.shape[1:])
+        draw = jax.vmap(lambda key: jax.random.bernoulli(jax.random.fold_in(key, salt), keep, (units,)))
+        kept = draw(training.dropout_keys).reshape(x.shape)
+        return jnp.where(kept, x / keep.astype(x.dtype), jnp.zeros_like(x))
 
 
 class Norm(nn.Module):

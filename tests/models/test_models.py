@@ -2,6 +2,7 @@
 
 import functools
 import math
+import zlib
 
 import flax.linen as nn
 import jax
@@ -274,6 +275,15 @@ def test_mask_differs_by_example_step_and_layer():
     masks = {tuple(row) for out in (first, second, later) for row in np.asarray(out).tolist()}
     assert len(masks) == 3 * BATCH
     np.testing.assert_array_equal(Twice().apply({}, x, training())[0], first)
+
+
+def test_mask_is_what_a_draw_of_the_units_own_shape_would_be():
+    """However it is drawn, it is the one under which what is recorded was trained."""
+    shape, rate = (3, 5, 4), 0.3
+    key = jax.random.fold_in(training().dropout_keys[1], zlib.crc32(b'') & 0x7FFFFFFF)
+    expected = jax.random.bernoulli(key, 1 - rate, shape)
+    kept = Dropout(True).apply({}, jnp.ones((BATCH, *shape)), training(rate))[1] > 0
+    np.testing.assert_array_equal(kept, expected)
 
 
 def test_mask_is_of_the_example_and_not_of_its_place():
