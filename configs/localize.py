@@ -2,8 +2,8 @@
 
 Evidence: on the 1,000 test scenes, seed 0, with 95 % intervals over scenes: class accuracy 97.8 % (96.5 to 98.6), mean
 IoU 0.902 (0.898 to 0.906), objectness 99.6 % (99.0 to 99.8), empty scenes 98.5 % (95.6 to 99.5), all right at once
-97.7 % (96.6 to 98.5). jax 0.10.2, two CPU cores, 3 min 50 s with drawing the data and compiling; results/localize.json
-is what this command recorded:
+97.7 % (96.6 to 98.5). jax 0.10.2, two CPU cores, 4 min 5 s of training; results/localize.json is what this
+command recorded:
 
     python launch/train.py --config=configs/localize.py
 """

@@ -23,7 +23,7 @@ FORMAT = 2  # To be raised when decoding, or what is kept of it, changes: then w
 
 
 def cache_dir() -> pathlib.Path:
-    """Where that folder is: $JAXVISION_CACHE, else ~/.cache/jaxvision."""
+    """Where that folder is: $JAXVISION_CACHE, else jaxvision under $XDG_CACHE_HOME or ~/.cache."""
     root = os.environ.get('JAXVISION_CACHE') or os.path.join(
         os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'), 'jaxvision'
     )

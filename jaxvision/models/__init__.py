@@ -1,4 +1,4 @@
-"""Models: an explicit dict of builders. A new encoder is one Flax module and one line here."""
+"""Models: an explicit dict of builders. A new encoder is one Flax module, one line here, and its name in settings."""
 
 import dataclasses
 

@@ -22,7 +22,7 @@ def layers():
 def asked() -> bool:
     """Whether this is within `layers`, or the environment variable JAXVISION_CONVOLUTION=xla makes them so everywhere.
 
-    Only then are there derivatives in forward mode.
+    Only then has every layer derivatives in forward mode.
 
     Raises:
       UserError: the variable has another value.

@@ -23,7 +23,7 @@ def pool(x: jax.Array, kind: str) -> jax.Array:
 
     Args:
       x: [batch, height, width, channel], height and width at least 2.
-      kind: max, average or none.
+      kind: max, average, or none for x as it is, of any size.
 
     Returns:
       [batch, height // 2, width // 2, channel].

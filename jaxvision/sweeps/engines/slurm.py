@@ -31,7 +31,7 @@ PARAMETERS = {
 
 
 class Job:
-    """What runs on the cluster: some trials, one after the other or stacked. Preempted, it is queued again."""
+    """What runs on the cluster: some trials, by the engine that suits its machine. Preempted, it is queued again."""
 
     def __init__(self, some: Sequence[Trial], root: pathlib.Path):
         self._texts, self._root = [trial.as_json() for trial in some], root

@@ -1,6 +1,6 @@
 """Trials that differ only in seed, fold or strengths, as one program: the engine for accelerators.
 
-On CPU it is slower than processes, for convolutions most of all.
+On CPU each core has a process of its own instead.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ def run(some: Sequence[Trial], root: Any, stop: Callable[[], bool], most: int = 
     Args:
       some: what to run; those that have a result are left alone.
       root: not used.
-      stop: asked between steps; when it says so, the iteration ends.
+      stop: asked between calls of the program, of one step or more; when it says so, the iteration ends.
       most: trials in one program.
 
     Yields:

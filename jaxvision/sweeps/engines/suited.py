@@ -6,7 +6,7 @@ from jaxvision.sweeps.engines import processes, stacked
 
 
 def name() -> str:
-    """Processes on CPU, where stacking is slower; stacked on accelerators."""
+    """Processes on CPU, one a core; stacked on accelerators."""
     return 'processes' if jax.default_backend() == 'cpu' else 'stacked'
 
 
