@@ -76,7 +76,7 @@ class _Tally:
         self.last_loss = metrics['loss']
 
     def meta(self) -> dict[str, Any]:
-        return {'sums': self.sums, 'count': self.count, 'seconds': self.seconds}
+        return {'sums': dict(self.sums), 'count': self.count, 'seconds': self.seconds}
 
     def flush(self) -> dict[str, float]:
         means = {name: total / self.count for name, total in sorted(self.sums.items())}
@@ -160,6 +160,9 @@ def run(
         clock.start()
         count, cut = plan.feed(ids, done, parallel)
         while done < plan.steps:
+            if count not in clock.compiled:
+                jax.block_until_ready([metrics for _, metrics in pending])
+                clock.settle()
             state, metrics = programs.train(count)(state, context, cut, key)
             pending.append((done, metrics))
             done += count
@@ -169,9 +172,9 @@ def run(
             clock.count(trained)
             under_way.add(metrics)
             allocator.tidy()
-            if clock.compiling:
+            if trained not in clock.compiled:
                 jax.block_until_ready(metrics)
-                clock.compiled()
+                clock.begin(trained)
             evaluates = done % plan.eval_every == 0 or done == plan.steps
             saves = evaluates or done % plan.checkpoint_every == 0 or signals.received is not None
             if saves or len(pending) >= DRAIN_EVERY:
@@ -188,7 +191,7 @@ def run(
                     progress.evaluated(record, clock.seconds_a_step() * (plan.steps - done))
                 checkpoints.save(done, state, tally.meta())
                 clock.start()
-            if signals.received is not None:
+            if saves and signals.received is not None:  # One that came since saves the next step.
                 raise Stopped(f'stopped at step {done} of {plan.steps}, saved in {workdir}', signals.received)
     return state, tally.seconds
 
@@ -205,7 +208,11 @@ def told(name: str, value: float, step: int) -> str:
 
 
 class Clock:
-    """Time spent training, without evaluations, saves and the first call, which compiles."""
+    """Time spent training, without evaluations, saves and what compiles: each first call of so many steps.
+
+    Attributes:
+      compiled: of how many steps a call there was one already.
+    """
 
     def __init__(self, batch_size: int):
         self._batch_size = batch_size
@@ -213,7 +220,7 @@ class Clock:
         self._steady_seconds, self._steady_steps = 0.0, 0
         self._since, self._steps = 0.0, 0
         self._running = False
-        self.compiling = True
+        self.compiled: set[int] = set()
 
     def start(self) -> None:
         self._started = self._since = time.perf_counter()
@@ -222,17 +229,24 @@ class Clock:
     def count(self, steps: int) -> None:
         self._steps += steps
 
-    def compiled(self) -> None:
-        self.compiling = False
+    def settle(self) -> None:
+        """What came since `start`, or the last call that compiled, counts."""
+        now = time.perf_counter()
+        if self._steps:
+            self._steady_seconds += now - self._since
+            self._steady_steps += self._steps
+        self._since, self._steps = now, 0
+
+    def begin(self, steps: int) -> None:
+        """What came since `settle` does not count: a call of so many steps, which compiled."""
+        self.compiled.add(steps)
         self._since, self._steps = time.perf_counter(), 0
 
     def pause(self) -> float:
         """Stops the clock; returns the seconds since `start`."""
-        now = time.perf_counter()
-        self._steady_seconds += now - self._since
-        self._steady_steps += self._steps
-        self._steps, self._running = 0, False
-        return now - self._started
+        self.settle()
+        self._running = False
+        return self._since - self._started
 
     def seconds_a_step(self) -> float:
         steps = self._steady_steps + self._steps

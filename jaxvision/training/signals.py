@@ -1,6 +1,7 @@
 """Being asked to stop, while there is something to save first."""
 
 import contextlib
+import os
 import signal
 from typing import Any
 
@@ -24,6 +25,10 @@ class Signals:
 
     def _note(self, number, frame):
         before = self._before.get(number)
-        if self.received is not None and callable(before):
-            before(number, frame)
+        if self.received is not None:
+            if callable(before):
+                before(number, frame)
+            else:  # What the system does by itself.
+                signal.signal(number, before)
+                os.kill(os.getpid(), number)
         self.received = number

@@ -2,12 +2,16 @@
 
 import dataclasses
 import io
+import os
+import signal
 import time
 
 import pytest
 
 from jaxvision import assembly, runs, settings
+from jaxvision.errors import Stopped
 from jaxvision.training import evaluation, loop, progress
+from jaxvision.training.checkpoints import Checkpoints
 from jaxvision.training.records import Workdir
 
 
@@ -100,3 +104,58 @@ def test_speed_is_that_of_training_alone(tmp_path, monkeypatch):
     first, *_, last = workdir.metrics()
     for record in (first, last):
         assert (record['step'] - 1) * 20 / record['examples_per_second'] < seconds  # The first step compiles.
+
+
+def test_no_first_call_of_some_steps_is_in_the_speed(tmp_path, monkeypatch):
+    """Where an evaluation comes in between, a second program is called, and compiled, when the clock runs already."""
+    config = settings.defaults()
+    config.data.update({'name': 'generated', 'generated_examples': 100, 'batch_size': 20})
+    config.model.name = 'linear'
+    config.train.update({'epochs': 8.0, 'eval_every': 100})
+    run = assembly.assemble(settings.resolve(config))
+    run = dataclasses.replace(run, plan=dataclasses.replace(run.plan, steps_per_call=3))
+    assert run.plan.steps % 3 == 2
+    train, slow = run.programs.train, 0.5
+
+    def compiling(count, called=set()):  # noqa: B006
+        program = train(count)
+        if count not in called:
+            called.add(count)
+            time.sleep(slow)
+        return program
+
+    monkeypatch.setattr(run.programs, 'train', compiling)
+    result = runs.train(run, Workdir(tmp_path), stream=io.StringIO())
+    counted = run.plan.steps - 3 - 1
+    assert 0 < counted * 20 / result['examples_per_second'] < slow < result['seconds']
+
+
+def test_signal_while_losses_are_fetched_saves_the_next_step(tmp_path, monkeypatch):
+    """It was told that all was saved when nothing was."""
+    config = settings.defaults()
+    config.data.update({'name': 'generated', 'generated_examples': 100, 'batch_size': 20})
+    config.model.name = 'linear'
+    config.train.update({'epochs': 40.0, 'eval_every': 150})
+    run = assembly.assemble(settings.resolve(config))
+    run = dataclasses.replace(run, plan=dataclasses.replace(run.plan, steps_per_call=1))
+    fetch, asked = loop.jax.device_get, []
+
+    def fetched(what):
+        if isinstance(what, list) and not asked:
+            asked.append(os.kill(os.getpid(), signal.SIGTERM))
+        return fetch(what)
+
+    monkeypatch.setattr(loop.jax, 'device_get', fetched)
+    with pytest.raises(Stopped, match=f'stopped at step {loop.DRAIN_EVERY + 1} of'):
+        runs.train(run, Workdir(tmp_path), stream=io.StringIO())
+    with Checkpoints(Workdir(tmp_path), run.rank) as checkpoints:
+        assert checkpoints.steps == [loop.DRAIN_EVERY + 1]
+
+
+def test_sums_of_a_state_that_is_held_stay_as_they_were():
+    """A trial's best state is written later, and with it the sums of its own step."""
+    tally = loop._Tally({})
+    tally.add({'loss': 1.0})
+    meta = tally.meta()
+    tally.add({'loss': 2.0})
+    assert meta['sums'] == {'loss': 1.0} and tally.meta()['sums'] == {'loss': 3.0}
