@@ -10,6 +10,8 @@ import os
 import pathlib
 import shutil
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +21,8 @@ from jaxvision.data.objects import Objects
 from jaxvision.data.source import Source
 from jaxvision.errors import UserError
 
-FORMAT = 2  # To be raised when decoding, or what is kept of it, changes: then what was decoded before is not used.
+BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
+FORMAT = 3  # To be raised when decoding, or what is kept of it, changes: then what was decoded before is not used.
 
 
 def cache_dir() -> pathlib.Path:
@@ -51,7 +54,7 @@ def decoded(name: str, key: str, make: Callable[[], Source]) -> Source:
       UserError: the cache cannot be written, or what `make` raises.
     """
     folder = cache_dir() / 'decoded' / key
-    with contextlib.suppress(OSError, ValueError, KeyError):  # Not there, or broken: then it is made anew.
+    with contextlib.suppress(*BROKEN):  # Or not there: then it is made anew.
         return _read(name, folder)
     shutil.rmtree(folder, ignore_errors=True)
     source = make()
@@ -87,7 +90,7 @@ def _read(name: str, folder: pathlib.Path) -> Source:
     meta = json.loads((folder / 'meta.json').read_text())
     objects = None
     if meta['objects']:
-        with np.load(folder / 'objects.npz') as kept:
+        with open(folder / 'objects.npz', 'rb') as file, np.load(file) as kept:  # It leaves a broken one open.
             arrays = {key: kept[key] for key in kept.files}
         objects = Objects(names=tuple(arrays.pop('names').tolist()), **arrays)
     return Source(

@@ -192,6 +192,7 @@ def _decode_labels(name: str, builder, image_size: int) -> Source:
 
     image_key, label_key = _keys(builder.info)
     channels = builder.info.features[image_key].shape[-1] or 3
+    problems = Problems()
     images, labels, official = [], [], {}
     for split, records in _records(name, builder, image_key):
         first = len(labels)
@@ -199,9 +200,18 @@ def _decode_labels(name: str, builder, image_size: int) -> Source:
             record = records[index]
             _append(name, images, pixels.decode(record[image_key], channels, image_size))
             labels.append(int(record[label_key]))
-        official[split] = np.arange(first, len(labels))
+        secret = sum(label < 0 for label in labels[first:])
+        if secret == len(records):  # As the test part of ImageNet: no number can come from it.
+            problems.add('split without labels', split, f'{len(records)} images')
+            del images[first:], labels[first:]
+        elif secret:
+            raise UserError(f'dataset {name!r} has no label for {secret} of the {len(records)} images in {split}')
+        else:
+            official[split] = np.arange(first, len(labels))
+    if 'train' not in official:
+        raise UserError(f'dataset {name!r} has no label in its split train')
     names = builder.info.features[label_key].names
-    return finish(name, np.stack(images), np.array(labels, np.int32), names, official)
+    return finish(name, np.stack(images), np.array(labels, np.int32), names, official, problems.found)
 
 
 def _decode_objects(name: str, builder, image_size: int) -> Source:

@@ -26,6 +26,7 @@ KINDS = {
     'image in several splits': 'the image is kept in one of them only',
     'image listed twice': 'the image is kept once',
     'images of one stem': 'the first of them is used',
+    'split without labels': 'the split is skipped',
     'split without objects': 'the split is skipped',
     'other size than the file': 'the file is trusted',
     'categories of one name': 'they are taken as one class',

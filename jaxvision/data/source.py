@@ -46,9 +46,9 @@ class Source:
         return self.images.shape[1:]
 
 
-def finish(name, images, labels, class_names, official) -> Source:
+def finish(name, images, labels, class_names, official, problems=()) -> Source:
     """A source for classification, from what a reader returns."""
-    return _finish(name, images, labels, class_names, official)
+    return _finish(name, images, labels, class_names, official, problems=problems)
 
 
 def finish_objects(name, images, objects, class_names, official, problems=()) -> Source:

@@ -16,7 +16,7 @@ import pytest
 import tensorflow_datasets as tfds
 from sklearn.datasets import load_digits
 
-from jaxvision.data import prepared, sources
+from jaxvision.data import cache, prepared, sources
 from jaxvision.data.source import finish_objects
 from jaxvision.errors import UserError
 
@@ -63,8 +63,8 @@ class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     VERSION = tfds.core.Version('1.0.0')
 
-    def __init__(self, *, parts, shape=(4, 4, 3), label=True, version='1.0.0', **kwargs):
-        self.parts, self.shape, self.label = parts, shape, label
+    def __init__(self, *, parts, shape=(4, 4, 3), label=True, secret=(), version='1.0.0', **kwargs):
+        self.parts, self.shape, self.label, self.secret = parts, shape, label, secret
         self.VERSION = tfds.core.Version(version)
         super().__init__(version=version, **kwargs)
 
@@ -79,13 +79,13 @@ class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         )
 
     def _split_generators(self, dl_manager):
-        return {split: self._generate_examples(images) for split, images in self.parts.items()}
+        return {split: self._generate_examples(split, images) for split, images in self.parts.items()}
 
-    def _generate_examples(self, images):
+    def _generate_examples(self, split, images):
         for index, image in enumerate(images):
             encoded, png = cv2.imencode('.png', image[..., ::-1])
             assert encoded
-            label = {'label': index % 2} if self.label else {}
+            label = {'label': -1 if (split, index) in self.secret else index % 2} if self.label else {}
             yield index, {'image': png.tobytes(), **label}
 
 
@@ -495,6 +495,42 @@ def test_prepared_set_is_decoded_once(tiny, monkeypatch):
         split: ids.tolist() for split, ids in first.official.items()
     }
     assert again.fingerprint == first.fingerprint
+
+
+def test_split_whose_labels_are_secret_is_skipped(tmp_path, capsys):
+    secret = {('test', index) for index in range(len(TEST))}
+    prepare(tmp_path, parts={'train': TRAIN, 'test': TEST}, secret=secret)
+    source = sources.load('tiny', data_dir=str(tmp_path))
+    assert list(source.official) == ['train'] and sorted(source.labels) == [0, 0, 0, 1, 1, 1]
+    assert source.problems == (('split without labels', 'test', '4 images'),)
+    assert 'the split is skipped' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('secret', 'said'),
+    [
+        ({('train', 1)}, "dataset 'tiny' has no label for 1 of the 6 images in train"),
+        ({('train', index) for index in range(len(TRAIN))}, "dataset 'tiny' has no label in its split train"),
+    ],
+)
+def test_images_to_train_on_have_labels(tmp_path, secret, said):
+    prepare(tmp_path, parts={'train': TRAIN, 'test': TEST}, secret=secret)
+    with pytest.raises(UserError, match=said):
+        sources.load('tiny', data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize('left', [0, 100])
+@pytest.mark.parametrize('file', ['images.npy', 'labels.npy', 'meta.json', 'objects.npz'])
+def test_decoded_set_that_is_broken_is_made_anew(tmp_path, monkeypatch, file, left):
+    """As a computer leaves it that loses its power."""
+    monkeypatch.setenv('JAXVISION_CACHE', str(tmp_path))
+    source = sources.load('generated_objects', generated_shape=(32, 32, 3), generated_examples=20)
+    first = cache.decoded('set', 'key', lambda: source)
+    path = tmp_path / 'decoded' / 'key' / file
+    path.write_bytes(path.read_bytes()[:left])
+    again = cache.decoded('set', 'key', lambda: source)
+    assert again.fingerprint == first.fingerprint
+    assert cache.decoded('set', 'key', lambda: pytest.fail('it is not read')).fingerprint == first.fingerprint
 
 
 def test_set_that_is_prepared_anew_is_decoded_anew(tmp_path):
