@@ -254,13 +254,17 @@ def _scale_groups(rates: Mapping[str, Any]) -> optax.GradientTransformation:
 def _normalized() -> optax.GradientTransformation:
     """Takes the step from where each hidden kernel has the norm sqrt(outputs)."""
 
-    def moved(update, weight, name):
+    def moved(path, update, weight, name):
         if name != 'kernel':
             return update
+        outputs = math.prod(weight.shape[axis] for axis in _outputs(path, weight))
         norm = jnp.maximum(jnp.linalg.norm(weight), 1e-12)
-        return update + weight * (math.sqrt(weight.shape[-1]) / norm - 1)
+        return update + weight * (math.sqrt(outputs) / norm - 1)
 
-    return optax.stateless(lambda updates, params: jax.tree.map(moved, updates, params, groups(updates)))
+    def normalize(updates, params):
+        return jax.tree_util.tree_map_with_path(moved, updates, params, groups(updates))
+
+    return optax.stateless(normalize)
 
 
 def average(previous, current, decay: float, step):

@@ -242,6 +242,16 @@ def test_muon_leaves_the_head_to_nesterov():
         assert_close(got, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize(('name', 'shape', 'outputs'), [('query', (6, 3, 4), 12), ('out', (3, 4, 6), 6)])
+def test_normalized_kernels_of_attention_put_out_all_heads(name, shape, outputs):
+    kernel = jnp.asarray(np.random.default_rng(3).normal(size=shape), jnp.float32)
+    params = {'attention': {name: {'kernel': kernel}}}
+    rule = optim.chain('muon', learning_rate=0.0, normalize=True)
+    step, _ = rule.update(params, rule.init(params), params)
+    norm = np.linalg.norm(kernel + step['attention'][name]['kernel'])
+    np.testing.assert_allclose(norm, np.sqrt(outputs), rtol=1e-5)
+
+
 def test_normalized_kernels_step_from_a_norm_of_their_own():
     draw = np.random.default_rng(2)
     params = {

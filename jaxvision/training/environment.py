@@ -61,8 +61,9 @@ def code() -> str:
     root = pathlib.Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob('*.py')):
-        if not {'reports', 'benchmarks'} & set(path.parts):
-            digest.update(f'{path.relative_to(root)}\0'.encode() + path.read_bytes())
+        name = path.relative_to(root)
+        if not {'reports', 'benchmarks'} & set(name.parts):
+            digest.update(f'{name}\0'.encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -89,6 +89,12 @@ def test_stacked_trials_equal_separate_ones(kind, tmp_path):
                 assert record[name] == pytest.approx(expected[name], rel=1e-3, abs=1e-6), name
 
 
+def test_stacked_trials_record_the_one_device_that_they_use(tmp_path):
+    stacked(designs.seeds({'plain': {}}, seeds=2), tmp_path, tiny())
+    places = [Workdir(place) for place in tmp_path.glob('trials/*/*')]
+    assert [place.read('environment.json')['devices'] for place in places] == [['cpu:0']] * 2
+
+
 def run(engine: str, path, base, sweep, **options) -> tuple[dict, str]:
     """summary.json, and what was told meanwhile."""
     told = io.StringIO()

@@ -97,7 +97,9 @@ class _Member:
 def _train(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
     """Trains one stack and writes its records; False if it was stopped."""
     teacher = trials.restored(some[0])
-    members = [_Member(t, assembly.assemble(t.settings, teacher), not t.workdir.complete) for t in some]
+    devices = jax.local_devices()[:1]
+    together = [assembly.assemble(trial.settings, teacher, devices=devices) for trial in some]
+    members = [_Member(trial, one, not trial.workdir.complete) for trial, one in zip(some, together, strict=True)]
     first = members[0].run
     plan, program = first.plan, stack(first.task, first.optimizer, convolution.algorithm())
     for member in members:
