@@ -86,13 +86,18 @@ def test_many_steps_in_one_call_tell_the_same_story(tmp_path):
             assert many[name] == pytest.approx(one[name], rel=1e-4), name
 
 
-def test_speed_is_that_of_training_alone(tmp_path, monkeypatch):
-    """However long the evaluations take: it was once too low, above all in short runs."""
+def linear(*, epochs: float, eval_every: int, steps_per_call: int = 1):
     config = settings.defaults()
     config.data.update({'name': 'generated', 'generated_examples': 100, 'batch_size': 20})
     config.model.name = 'linear'
-    config.train.update({'epochs': 4.0, 'eval_every': 8})
-    run, collect = assembly.assemble(settings.resolve(config)), evaluation.collect
+    config.train.update({'epochs': epochs, 'eval_every': eval_every})
+    run = assembly.assemble(settings.resolve(config))
+    return dataclasses.replace(run, plan=dataclasses.replace(run.plan, steps_per_call=steps_per_call))
+
+
+def test_speed_is_that_of_training_alone(tmp_path, monkeypatch):
+    """However long the evaluations take: it was once too low, above all in short runs."""
+    run, collect = linear(epochs=4.0, eval_every=8), evaluation.collect
 
     def slow(*args):
         time.sleep(0.5)
@@ -108,12 +113,7 @@ def test_speed_is_that_of_training_alone(tmp_path, monkeypatch):
 
 def test_no_first_call_of_some_steps_is_in_the_speed(tmp_path, monkeypatch):
     """Where an evaluation comes in between, a second program is called, and compiled, when the clock runs already."""
-    config = settings.defaults()
-    config.data.update({'name': 'generated', 'generated_examples': 100, 'batch_size': 20})
-    config.model.name = 'linear'
-    config.train.update({'epochs': 8.0, 'eval_every': 100})
-    run = assembly.assemble(settings.resolve(config))
-    run = dataclasses.replace(run, plan=dataclasses.replace(run.plan, steps_per_call=3))
+    run = linear(epochs=8.0, eval_every=100, steps_per_call=3)
     assert run.plan.steps % 3 == 2
     train, slow = run.programs.train, 0.5
 
@@ -132,12 +132,7 @@ def test_no_first_call_of_some_steps_is_in_the_speed(tmp_path, monkeypatch):
 
 def test_signal_while_losses_are_fetched_saves_the_next_step(tmp_path, monkeypatch):
     """It was told that all was saved when nothing was."""
-    config = settings.defaults()
-    config.data.update({'name': 'generated', 'generated_examples': 100, 'batch_size': 20})
-    config.model.name = 'linear'
-    config.train.update({'epochs': 40.0, 'eval_every': 150})
-    run = assembly.assemble(settings.resolve(config))
-    run = dataclasses.replace(run, plan=dataclasses.replace(run.plan, steps_per_call=1))
+    run = linear(epochs=40.0, eval_every=150)
     fetch, asked = loop.jax.device_get, []
 
     def fetched(what):
