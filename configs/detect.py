@@ -1,8 +1,8 @@
 """Detection on digit scenes: none to six handwritten digits on a cluttered canvas.
 
 Evidence: on the 1,000 test scenes, seed 0, with 95 % intervals over scenes: mAP 69.6 % (68.7 to 70.3), mAP50 93.1 %
-(92.2 to 93.9), mAP75 84.9 % (83.8 to 86.4). jax 0.10.2, two CPU cores, 7 min 14 s of training;
-results/detect.json is what this command recorded:
+(92.2 to 93.9), mAP75 84.9 % (83.8 to 86.4). jax 0.10.2, two CPU cores, 7 min 14 s of training; results/detect.json
+is what this command recorded:
 
     python launch/train.py --config=configs/detect.py
 """

@@ -229,8 +229,13 @@ def _outputs(path, kernel) -> tuple[int, ...]:
     return (1, 2) if kernel.ndim == 3 and path[-2].key != 'out' else (kernel.ndim - 1,)
 
 
+def _width(path, kernel) -> int:
+    """How many a kernel puts out."""
+    return math.prod(kernel.shape[axis] for axis in _outputs(path, kernel))
+
+
 def _widened(path, update: jax.Array) -> jax.Array:
-    outputs = math.prod(update.shape[axis] for axis in _outputs(path, update))
+    outputs = _width(path, update)
     return update * math.sqrt(max(1, outputs * outputs / update.size))
 
 
@@ -257,9 +262,8 @@ def _normalized() -> optax.GradientTransformation:
     def moved(path, update, weight, name):
         if name != 'kernel':
             return update
-        outputs = math.prod(weight.shape[axis] for axis in _outputs(path, weight))
         norm = jnp.maximum(jnp.linalg.norm(weight), 1e-12)
-        return update + weight * (math.sqrt(outputs) / norm - 1)
+        return update + weight * (math.sqrt(_width(path, weight)) / norm - 1)
 
     def normalize(updates, params):
         return jax.tree_util.tree_map_with_path(moved, updates, params, groups(updates))
