@@ -63,7 +63,8 @@ def run(
     for other in (options or {}).keys() - {engine}:
         raise UserError(f'there are options of the engine {other}, but the trials run by {engine}')
     chosen = (options or {}).get(engine, {})
-    everything = trials.check(trials.expand(base, sweep, workdir.path))
+    devices = stacked.devices() if engine == 'stacked' else None
+    everything = trials.check(trials.expand(base, sweep, workdir.path), devices)
     record = {'settings': dataclasses.asdict(base), 'sweep': dataclasses.asdict(sweep)}
     seeds = record['sweep'].pop('seeds')  # More seeds later are welcome.
     workdir.check(record)

@@ -143,8 +143,12 @@ def _of(sweep: Sweep, name: str, changed: Settings, folder: pathlib.Path) -> lis
     return trials
 
 
-def check(trials: Iterable[Trial]) -> list[Trial]:
+def check(trials: Iterable[Trial], devices=None) -> list[Trial]:
     """Assembles every trial without computing anything, so that a mistake is told before any of them starts.
+
+    Args:
+      trials: of a sweep.
+      devices: to compute on, whatever the settings ask for; None for those.
 
     Returns:
       The trials with their program numbers.
@@ -170,7 +174,7 @@ def check(trials: Iterable[Trial]) -> list[Trial]:
             continue
         if plain not in known:
             try:
-                run = assembly.assemble(plain.alone())
+                run = assembly.assemble(plain.alone(), devices=devices)
                 if plain.distills:
                     teachers.found(plain)
             except UserError as error:
@@ -190,21 +194,21 @@ def perform(trial: Trial) -> None:
       Stopped: the process was asked to stop.
     """
     workdir = trial.workdir
-    try:
-        with workdir.alone(waiting=f'waiting for another process that is at {workdir}'):
-            (workdir / 'error.json').unlink(missing_ok=True)
-            if workdir.complete:
-                return
+    with workdir.alone(waiting=f'waiting for another process that is at {workdir}'):
+        (workdir / 'error.json').unlink(missing_ok=True)
+        if workdir.complete:
+            return
+        try:
             if trial.reference:
                 references.run(trial.reference, trial.settings, workdir)
                 return
             teacher = restored(trial)
             run = assembly.assemble(trial.settings, teacher)
             runs.train(run, workdir, teacher=teacher, stream=io.StringIO(), trial=True)
-    except Stopped:
-        raise
-    except Exception as error:  # Whatever it is, the other trials go on.
-        fail(trial, error)
+        except Stopped:
+            raise
+        except Exception as error:  # Whatever it is, the other trials go on.
+            fail(trial, error)
 
 
 def waiting(some: Iterable[Trial]) -> list[Trial]:

@@ -177,4 +177,5 @@ def _name(path) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return (getattr(error, 'strerror', None) or str(error)).strip().splitlines()[0][:300]
+    words = (getattr(error, 'strerror', None) or str(error)).strip() or type(error).__name__
+    return words.splitlines()[0][:300]

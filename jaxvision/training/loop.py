@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from jaxvision.data import order
 from jaxvision.errors import Stopped, UserError
 from jaxvision.training import allocator
 from jaxvision.training.checkpoints import Checkpoints
+from jaxvision.training.clock import Clock
 from jaxvision.training.programs import Programs
 from jaxvision.training.progress import Progress
 from jaxvision.training.records import Workdir
@@ -160,21 +160,16 @@ def run(
         clock.start()
         count, cut = plan.feed(ids, done, parallel)
         while done < plan.steps:
-            if count not in clock.compiled:
-                jax.block_until_ready([metrics for _, metrics in pending])
-                clock.settle()
+            clock.before(count, [metrics for _, metrics in pending])
             state, metrics = programs.train(count)(state, context, cut, key)
             pending.append((done, metrics))
             done += count
             trained = count
             if done < plan.steps:
                 count, cut = plan.feed(ids, done, parallel)  # While the devices are at work.
-            clock.count(trained)
+            clock.after(trained, metrics)
             under_way.add(metrics)
             allocator.tidy()
-            if trained not in clock.compiled:
-                jax.block_until_ready(metrics)
-                clock.begin(trained)
             evaluates = done % plan.eval_every == 0 or done == plan.steps
             saves = evaluates or done % plan.checkpoint_every == 0 or signals.received is not None
             if saves or len(pending) >= DRAIN_EVERY:
@@ -207,58 +202,6 @@ def told(name: str, value: float, step: int) -> str:
     return f'the {name.replace("_", " ")} is {value} at step {step}: lower optim.lr or set optim.clip'
 
 
-class Clock:
-    """Time spent training, without evaluations, saves and what compiles: each first call of so many steps.
-
-    Attributes:
-      compiled: of how many steps a call there was one already.
-    """
-
-    def __init__(self, batch_size: int):
-        self._batch_size = batch_size
-        self._started = 0.0
-        self._steady_seconds, self._steady_steps = 0.0, 0
-        self._since, self._steps = 0.0, 0
-        self._running = False
-        self.compiled: set[int] = set()
-
-    def start(self) -> None:
-        self._started = self._since = time.perf_counter()
-        self._steps, self._running = 0, True
-
-    def count(self, steps: int) -> None:
-        self._steps += steps
-
-    def settle(self) -> None:
-        """What came since `start`, or the last call that compiled, counts."""
-        now = time.perf_counter()
-        if self._steps:
-            self._steady_seconds += now - self._since
-            self._steady_steps += self._steps
-        self._since, self._steps = now, 0
-
-    def begin(self, steps: int) -> None:
-        """What came since `settle` does not count: a call of so many steps, which compiled."""
-        self.compiled.add(steps)
-        self._since, self._steps = time.perf_counter(), 0
-
-    def pause(self) -> float:
-        """Stops the clock; returns the seconds since `start`."""
-        self.settle()
-        self._running = False
-        return self._since - self._started
-
-    def seconds_a_step(self) -> float:
-        steps = self._steady_steps + self._steps
-        lately = time.perf_counter() - self._since if self._running else 0.0
-        return (self._steady_seconds + lately) / steps if steps else 0.0
-
-    def rate(self) -> float:
-        """Examples a second since the run started, 0 before there is anything to tell."""
-        seconds = self.seconds_a_step()
-        return self._batch_size / seconds if seconds else 0.0
-
-
 @contextlib.contextmanager
 def _events(workdir: Workdir, step: int, wanted: bool):
     """A function that writes a record for TensorBoard; what an earlier session wrote after `step` is superseded."""
@@ -268,7 +211,7 @@ def _events(workdir: Workdir, step: int, wanted: bool):
     from tensorboardX import SummaryWriter
 
     try:
-        writer = SummaryWriter(str(workdir), purge_step=step + 1 if step else None, flush_secs=10)
+        writer = SummaryWriter(str(workdir), purge_step=step + 1, flush_secs=10)
     except OSError as error:
         raise UserError(f'cannot write TensorBoard events under {workdir}: {error.strerror or error}') from error
 

@@ -1,6 +1,7 @@
 """Engines: stacked trials equal separate ones, a worker serves many trials, and one that fails or dies costs itself."""
 
 import io
+import time
 
 import pytest
 
@@ -8,6 +9,7 @@ from jaxvision import settings
 from jaxvision.errors import UserError
 from jaxvision.sweeps import designs, runner, table, trials
 from jaxvision.sweeps.engines import processes
+from jaxvision.training import parallel, stack
 from jaxvision.training.records import Workdir
 
 
@@ -95,6 +97,33 @@ def test_stacked_trials_record_the_one_device_that_they_use(tmp_path):
     assert [place.read('environment.json')['devices'] for place in places] == [['cpu:0']] * 2
 
 
+def test_compiling_a_stack_is_not_in_its_speed(monkeypatch, tmp_path):
+    train, slow = stack.Stack.train, 2.0
+
+    def compiling(self, steps, called=set()):  # noqa: B006
+        program = train(self, steps)
+        if steps not in called:
+            called.add(steps)
+            time.sleep(slow)
+        return program
+
+    monkeypatch.setattr(stack.Stack, 'train', compiling)
+    stacked(designs.seeds({'plain': {}}, seeds=2), tmp_path, tiny(**{'train.epochs': 6.0}))
+    for row in rows(tmp_path):
+        share = row['examples_per_second'] / 2  # Of the two, which train at once.
+        assert 0 < (row['steps'] - 1) * 20 / share < slow < 2 * row['seconds']
+
+
+def test_a_stack_is_not_refused_for_devices_that_it_does_not_use(monkeypatch, tmp_path):
+    """On accelerators a batch was, which not all of them could share."""
+
+    def refuse(*args):
+        raise UserError('devices cannot share evenly')
+
+    monkeypatch.setattr(parallel, 'pick_devices', refuse)
+    assert {row['status'] for row in stacked(designs.seeds({'plain': {}}, seeds=2), tmp_path, tiny())} == {'done'}
+
+
 def run(engine: str, path, base, sweep, **options) -> tuple[dict, str]:
     """summary.json, and what was told meanwhile."""
     told = io.StringIO()
@@ -128,6 +157,27 @@ def test_a_failing_trial_ends_no_other(engine, children, tmp_path):
     again, _ = run(engine, tmp_path, tiny(), sweep, **options)
     assert again['trials'] == summary['trials']
     assert (tmp_path / 'trials/plain/seed-0/result.json').stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize('engine', ['stacked', 'separate'])
+def test_a_failure_is_written_before_others_may_begin(engine, monkeypatch, tmp_path):
+    """It was after: another process could have begun, and the error was then left beside its result."""
+    fail, alone = trials.fail, []
+
+    def record(trial, error):
+        with pytest.raises(UserError, match='another process is training'), trial.workdir.alone():
+            pass
+        alone.append(trial.seed)
+        fail(trial, error)
+
+    def break_down(trial):
+        raise RuntimeError('no such teacher')
+
+    monkeypatch.setattr(trials, 'fail', record)
+    monkeypatch.setattr(trials, 'restored', break_down)
+    monkeypatch.setitem(runner.ENGINES, 'separate', one_by_one)
+    summary, _ = run(engine, tmp_path, tiny(), designs.seeds({'plain': {}}, seeds=1))
+    assert summary['trials']['failed'] == len(alone) == 1
 
 
 def test_options_are_those_of_the_engine_that_runs(children, tmp_path):

@@ -62,6 +62,20 @@ def test_a_folder_that_vanished_is_told_in_one_line(tmp_path):
         checkpoints.path.mkdir()
 
 
+def test_an_error_without_words_is_told_by_its_name(tmp_path, monkeypatch):
+    """It ended in an IndexError."""
+    with Checkpoints(Workdir(tmp_path), rank) as checkpoints:
+        manager = checkpoints._manager
+
+        def fail(*args, **kwargs):
+            raise OSError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(manager, 'save', fail)
+            with pytest.raises(UserError, match='cannot write checkpoint 1 under .*: OSError$'):
+                checkpoints.save(1, {'a': np.zeros(3, np.float32)}, {'step': 1})
+
+
 @pytest.mark.parametrize(('seconds', 'on_disk'), [(1.0, []), (15.0, [2, 4, 5]), (40.0, [2, 4, 5])])
 def test_a_short_trial_writes_no_states_and_a_long_one_loses_none(tmp_path, seconds, on_disk):
     """Until a minute is trained the best state is held in memory; then it is written before the others."""

@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+from tensorboardX.proto import event_pb2
 
 from jaxvision import assembly, runs, settings
 from jaxvision.errors import Stopped
@@ -93,6 +94,25 @@ def linear(*, epochs: float, eval_every: int, steps_per_call: int = 1):
     config.train.update({'epochs': epochs, 'eval_every': eval_every})
     run = assembly.assemble(settings.resolve(config))
     return dataclasses.replace(run, plan=dataclasses.replace(run.plan, steps_per_call=steps_per_call))
+
+
+def test_events_of_a_session_that_saved_nothing_are_superseded(tmp_path):
+    """TensorBoard drops what earlier files hold from the step on that a session begins with; it kept the first's."""
+    runs.train(linear(epochs=4.0, eval_every=8), Workdir(tmp_path), stream=io.StringIO())
+    (file,) = tmp_path.glob('events.out.tfevents.*')
+    told = [event_pb2.Event.FromString(text) for text in chunks(file.read_bytes())]
+    begun = [event.step for event in told if event.session_log.status == event_pb2.SessionLog.START]
+    assert begun == [1]
+    assert min(event.step for event in told if event.summary.value) == 8
+
+
+def chunks(data: bytes):
+    """Of a file of TFRecords: 8 bytes of length, 4 of checksum, the text, 4 of checksum."""
+    at = 0
+    while at < len(data):
+        size = int.from_bytes(data[at : at + 8], 'little')
+        yield data[at + 12 : at + 12 + size]
+        at += 16 + size
 
 
 def test_speed_is_that_of_training_alone(tmp_path, monkeypatch):

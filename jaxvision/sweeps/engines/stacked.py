@@ -4,7 +4,6 @@ On CPU each core has a process of its own instead.
 """
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from jaxvision.sweeps import trials
 from jaxvision.sweeps.trials import Trial
 from jaxvision.training import allocator, evaluation, loop
 from jaxvision.training.checkpoints import best_step
+from jaxvision.training.clock import Clock
 from jaxvision.training.records import Workdir
 from jaxvision.training.stack import stack
 
@@ -55,18 +55,23 @@ def run(some: Sequence[Trial], root: Any, stop: Callable[[], bool], most: int = 
         yield from missing
 
 
+def devices() -> list[Any]:
+    """What a stack computes on, whatever its batch size."""
+    return jax.local_devices()[:1]
+
+
 def _guarded(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
     """`_train`, in halves where the whole fails: for want of memory, or since one trial cannot even begin."""
-    try:
-        with contextlib.ExitStack() as locks:
-            for trial in trials.waiting(some):
-                locks.enter_context(trial.workdir.alone(waiting=f'waiting for another process that is at {trial.path}'))
+    with contextlib.ExitStack() as locks:
+        for trial in trials.waiting(some):
+            locks.enter_context(trial.workdir.alone(waiting=f'waiting for another process that is at {trial.path}'))
+        try:
             # Nothing is left of a half that is done, or where another process did it while this one waited.
             return not trials.waiting(some) or _train(some, stop)
-    except Exception as error:  # Whatever it is, the other stacks go on.
-        if len(some) == 1:
-            trials.fail(some[0], error)
-            return True
+        except Exception as error:  # Whatever it is, the other stacks go on.
+            if len(some) == 1:
+                trials.fail(some[0], error)
+                return True
     half = len(some) // 2
     return _guarded(some[:half], stop) and _guarded(some[half:], stop)
 
@@ -97,8 +102,7 @@ class _Member:
 def _train(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
     """Trains one stack and writes its records; False if it was stopped."""
     teacher = trials.restored(some[0])
-    devices = jax.local_devices()[:1]
-    together = [assembly.assemble(trial.settings, teacher, devices=devices) for trial in some]
+    together = [assembly.assemble(trial.settings, teacher, devices=devices()) for trial in some]
     members = [_Member(trial, one, not trial.workdir.complete) for trial, one in zip(some, together, strict=True)]
     first = members[0].run
     plan, program = first.plan, stack(first.task, first.optimizer, convolution.algorithm())
@@ -140,12 +144,15 @@ def _train(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
 
     best = jax.tree.map(jnp.copy, states.variables)
     done, seconds, pending = 0, 0.0, []
-    started = time.perf_counter()
+    clock = Clock(plan.batch_size * len(members))
+    clock.start()
     while done < plan.steps:
         count = plan.in_one_call(done)
         own = [order.batches(m.run.splits.train, m.run.plan.seed, done, plan.batch_size, count) for m in members]
         ids = np.stack(own, axis=1)
+        clock.before(count, pending)
         states, metrics = program.train(count)(states, context, ids, run_keys)
+        clock.after(count, metrics)
         pending.append(metrics)
         done += count
         allocator.tidy()
@@ -155,13 +162,13 @@ def _train(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
             continue
         measured = np.concatenate([np.asarray(part) for part in pending])  # [step, run, name]
         pending = []
-        seconds += time.perf_counter() - started
+        seconds += clock.pause()
         watched = glance(states.variables)
         for index, member in enumerate(members):
-            _note(member, done, measured[:, index], program.names, watched[index], seconds / len(members))
+            _note(member, done, measured[:, index], program.names, watched[index], clock.rate())
         chosen = [bool(m.records) and best_step(m.records, m.run.rank) == done for m in members]
         best = program.select(np.array(chosen), states.variables, best)
-        started = time.perf_counter()
+        clock.start()
     _conclude(members, teacher, collect, states, best, seconds / len(members))
     return True
 
@@ -170,7 +177,7 @@ def _stacked(trees: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
-def _note(member: _Member, done: int, measured: np.ndarray, names: Sequence[str], watched, seconds: float) -> None:
+def _note(member: _Member, done: int, measured: np.ndarray, names: Sequence[str], watched, rate: float) -> None:
     """Adds a record to a member, or the reason why it has failed; measured float [step, name], since the last one."""
     if member.failure:
         return
@@ -193,7 +200,7 @@ def _note(member: _Member, done: int, measured: np.ndarray, names: Sequence[str]
             'step': done,
             'epoch': done * plan.batch_size / len(member.run.splits.train),
             **means,
-            'examples_per_second': done * plan.batch_size / seconds,
+            'examples_per_second': rate,
             **watched,
         }
     )
@@ -218,7 +225,7 @@ def _conclude(members: Sequence[_Member], teacher, collect, states, best, second
         chosen = best_step(member.records, run.rank)
         last = {name: outputs[name][index] for name in splits}
         theirs = last if chosen == run.plan.steps else {name: best_outputs[name][index] for name in splits}
-        rate = run.plan.steps * run.plan.batch_size / seconds
+        rate = float(np.median([record['examples_per_second'] for record in member.records]))
         result = runs.results(run, variables['params'], variables, (seconds, rate), last, chosen, theirs)
         if teacher is not None:
             result['teacher'] = teacher.record
