@@ -11,7 +11,8 @@ import numpy as np
 LEVEL = 0.05  # What is called significant: a p-value, corrected by Holm, of at most this.
 POWER = 0.8  # With how many seeds would a true difference of this size be found so often?
 RESAMPLES = 9999
-EXACT = 14  # Up to so many pairs every pattern of signs is tried.
+FLIPS = 99_999  # Patterns of signs that are drawn where not all are tried: p is then 2e-5 at least.
+EXACT = 17  # Up to so many pairs every pattern of signs is tried.
 FEWEST = 8  # Below so many pairs a bootstrap knows too little of the tails.
 MOST_SEEDS = 10_000
 
@@ -87,7 +88,7 @@ def expanded_level(n: int) -> float:
 def sign_flip(differences: np.ndarray) -> float:
     """Two-sided p-value of the mean of paired differences [n], if each could as well have had the other sign.
 
-    Exact up to `EXACT` pairs; its smallest value is then 2 / 2**n.
+    Exact up to `EXACT` pairs, its smallest value being 2 / 2**n; beyond, that of `FLIPS` draws.
     """
     from scipy import stats
 
@@ -99,7 +100,7 @@ def sign_flip(differences: np.ndarray) -> float:
         lambda values, axis: values.mean(axis=axis),
         permutation_type='samples',
         vectorized=True,
-        n_resamples=2**EXACT if n <= EXACT else RESAMPLES,
+        n_resamples=2**EXACT if n <= EXACT else FLIPS,
         rng=_draws(),
     )
     return float(found.pvalue)
@@ -152,7 +153,9 @@ def paired_difference(values: Sequence[float], baseline: Sequence[float]) -> dic
 def difference_over_folds(values: Sequence[float], baseline: Sequence[float], test_to_train: float) -> dict[str, Any]:
     """values - baseline over the same folds: as `paired_difference`, but corrected as `over_folds` says.
 
-    Folds are no independent draws, so signs cannot be flipped: p is of the corrected resampled t-test.
+    Folds are no independent draws, so signs cannot be flipped: p is of the corrected resampled t-test. Of differences
+    that are all alike, which shares of few images may well be, that test knows no spread: p is then the least that so
+    many signs can give, 2 / 2**k.
     """
     from scipy import stats
 
@@ -161,7 +164,7 @@ def difference_over_folds(values: Sequence[float], baseline: Sequence[float], te
     p = 1.0
     if k > 1 and found['mean'] != 0:
         error = np.sqrt((1 / k + test_to_train) * difference.var(ddof=1))
-        p = 2 * float(stats.t.sf(abs(found['mean']) / error, k - 1)) if error > 0 else 0.0
+        p = 2 * float(stats.t.sf(abs(found['mean']) / error, k - 1)) if error > 0 else 2.0 / 2**k
     return {**found, 'interval': 'Nadeau and Bengio', 'p': p, **_sides(values, baseline, difference)}
 
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import zlib
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -265,6 +266,20 @@ def test_without_its_records_it_is_one_line(tmp_path, file, text):
     with pytest.raises(UserError, match=rf'^.*{file}.*$'):
         page.write(path)
     assert not (path / 'report.html').exists()
+
+
+@pytest.mark.parametrize('make', [designs.ladder, designs.seeds])
+def test_names_may_be_long_and_odd(make, tmp_path):
+    """Of long ones the axes had no room left, or less than none: the sweep died at its end; an escape was no XML."""
+    names = ('heavy augmentation (crop and rotation together)', 'x' * 400, 'escape \x1b[31m')
+    keys = ('augment.crop', 'model.dropout', 'optim.ema')
+    sweep = make({name: {key: 0.1} for name, key in zip(names, keys, strict=True)}, seeds=3)
+    found = drawn(store(tmp_path / 'odd', sweep))
+    assert 'Left out' not in found.text
+    pictures = [one['src'] for one in found.images if one['src'].startswith('data:image/svg')]
+    assert len(pictures) >= 4
+    for picture in pictures:
+        ElementTree.fromstring(base64.b64decode(picture.partition('base64,')[2]))
 
 
 def test_same_records_same_bytes(tmp_path):

@@ -110,6 +110,21 @@ def test_over_folds_by_hand():
     assert gain['interval'] == 'Nadeau and Bengio'
 
 
+def test_folds_that_all_differ_alike_are_not_certain():
+    """One image more in each of two folds had p = 0."""
+    found = statistics.difference_over_folds([0.901, 0.911], [0.9, 0.91], 1.0)
+    assert found['p'] == 0.5
+    assert statistics.difference_over_folds([0.9] * 10, [0.8] * 10, 1 / 9)['p'] == pytest.approx(2 / 2**10)
+
+
+@pytest.mark.parametrize('comparisons', [1, 300, 2000])
+def test_as_many_seeds_as_are_said_to_do_are_enough(comparisons):
+    """Beyond 14, and 250 comparisons, none ever were."""
+    for n in (statistics.fewest_seeds(comparisons), 15, 30):
+        if n >= statistics.fewest_seeds(comparisons):
+            assert statistics.sign_flip(np.linspace(0.9, 1.1, n)) <= statistics.LEVEL / comparisons
+
+
 def test_sign_flip_by_hand():
     """All 2**10 patterns of signs, counted."""
     sums = np.array([np.dot(signs, GAINS) for signs in itertools.product((-1, 1), repeat=10)])

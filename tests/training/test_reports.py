@@ -305,6 +305,15 @@ def test_confusion_shows_counts_only_where_they_fit():
     assert '77' not in svg_text(plots.confusion(many, [str(index) for index in range(21)]))
 
 
+@pytest.mark.parametrize(
+    ('seconds', 'words'),
+    [(1.234, '1.23 s'), (7199.0, '2 h 0 min'), (7140.0, '119 min'), (9900.0, '2 h 45 min'), (86399.0, '24 h 0 min')],
+)
+def test_hours_are_whole_and_minutes_the_rest(seconds, words):
+    """Half of them were an hour too many."""
+    assert pieces.duration(seconds) == words
+
+
 def test_class_accuracy_of_an_absent_class_is_a_dash():
     texts = svg_text(plots.class_accuracy(np.array([[3, 1, 0], [0, 0, 0], [0, 0, 4]]), NAMES))
     assert [text for text in texts if text in ('75.0%', '–', '100.0%')] == ['75.0%', '–', '100.0%']

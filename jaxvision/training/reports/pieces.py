@@ -50,8 +50,8 @@ def cell(entry: Any, form: Form, unit: str = '') -> str:
 def duration(seconds: float) -> str:
     if seconds < 120:
         return f'{seconds:.3g} s'
-    minutes, hours = seconds / 60, seconds / 3600
-    return f'{minutes:.0f} min' if minutes < 120 else f'{hours:.0f} h {minutes % 60:.0f} min'
+    minutes = round(seconds / 60)
+    return f'{minutes} min' if minutes < 120 else f'{minutes // 60} h {minutes % 60} min'
 
 
 def probability(value: float) -> str:

@@ -44,7 +44,7 @@ class Fit(NamedTuple):
 @style.styled()
 def gaps(rows: Sequence[Fit], *, width: int = 480) -> Figure:
     """From clean train error to test error: a bar a variant, from the top in the order given."""
-    room = LETTER * max(len(_short(row.name)) for row in rows) + 14
+    room = LETTER * max(len(style.short(row.name, LONGEST)) for row in rows) + 14
     figure = style.blank(width, ROW * len(rows) + 26 + 40)
     axes = style.frame(figure, left=room, top=26, right=34, bottom=40)
     at = np.arange(len(rows))
@@ -63,7 +63,7 @@ def gaps(rows: Sequence[Fit], *, width: int = 480) -> Figure:
         axes.plot([high], [y], '>', color=COLORS['test'], markersize=6, clip_on=False, zorder=4)
         place = {'textcoords': 'offset points', 'va': 'center', 'annotation_clip': False}
         axes.annotate(f'{test[y]:.0%}', (high, y), (6, 0), color=COLORS['test'], fontsize=8.25, **place)
-    axes.set_yticks(at, [_short(row.name) for row in rows])
+    axes.set_yticks(at, [style.short(row.name, LONGEST) for row in rows])
     axes.tick_params(axis='y', length=0, labelcolor=INK, labelsize=8.75)
     axes.spines[['left']].set_visible(False)
     _shares(axes)
@@ -123,10 +123,6 @@ def _shares(axes: Axes, both: bool = False) -> None:
     axes.set_axisbelow(True)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f'{name[: LONGEST - 10]}…{name[-9:]}'
-
-
 def _labels(axes: Axes, rows: Sequence[Fit]) -> None:
     """Names beside the dots, the notable ones first, each where nothing is yet; what finds no place stays unnamed."""
     right, top = axes.get_xlim()[1], axes.get_ylim()[1]
@@ -138,7 +134,7 @@ def _labels(axes: Axes, rows: Sequence[Fit]) -> None:
     frame = [side / scale for side in axes.get_window_extent().extents]
     boxes = [(frame[0], frame[3] - 20, frame[0] + 180, frame[3]), (frame[2] - 150, frame[1], frame[2], frame[1] + 36)]
     for place, index in enumerate(sorted(range(len(rows)), key=lambda index: rows[index].notable)):
-        (x, y), name = dots[index], _short(rows[index].name)
+        (x, y), name = dots[index], style.short(rows[index].name, LONGEST)
         length, tall = LETTER * len(name), 13
         for dx, dy, side in (*PLACES, *(FAR if place < NOTABLE else ())):
             start = x + dx - {'left': 0, 'center': length / 2, 'right': length}[side]

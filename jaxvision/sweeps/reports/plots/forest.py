@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from jaxvision.training.reports.plots import style
-from jaxvision.training.reports.plots.style import INK, MUTED, RULE
+from jaxvision.training.reports.plots.style import INK, MUTED, RULE, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ROW, HEAD = 19, 24  # Pixels.
 LETTER, DIGIT = 6.6, 6.6  # Pixels of one, about.
 POINTS = 72 / 96  # Points a pixel.
+NARROWEST = 160  # Pixels of the axis: longer names are shortened.
 
 
 class Estimate(NamedTuple):
@@ -63,8 +64,9 @@ def forest(
       width: pixels.
     """
     rows = [row for some in groups.values() for row in some]
-    room = LETTER * max(len(row.name) for row in rows) + 22
     right = DIGIT * max(len(row.text) for row in rows) + 18
+    most = int((width - right - NARROWEST - 22) / LETTER)
+    room = LETTER * max(len(short(row.name, most)) for row in rows) + 22
     axis = 0 if shared else 24
     heights = [(HEAD if title else 0) + ROW * len(some) + axis for title, some in groups.items()]
     top, below = 22 if any(ends) else 8, 42 - axis
@@ -95,7 +97,7 @@ def forest(
             at = {'xycoords': ('data', 'axes fraction'), 'textcoords': 'offset points', 'ha': 'center'}
             axes.annotate(name, (value, 1.0), (0, 2), color=MUTED, fontsize=8, **at)
         for index, row in enumerate(some):
-            _row(axes, row, ROW * (index + 0.5), room)
+            _row(axes, row._replace(name=short(row.name, most)), ROW * (index + 0.5), room)
         if title == last:
             axes.set_xlabel(unit, labelpad=2)
         top += tall

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from jaxvision.training.reports.plots import style
-from jaxvision.training.reports.plots.style import INK, PALE, RULE, as_percent
+from jaxvision.training.reports.plots.style import INK, PALE, RULE, as_percent, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ROW = 20
+LONGEST = 60  # Letters of a name.
 
 
 class Strip(NamedTuple):
@@ -29,7 +30,8 @@ class Strip(NamedTuple):
 @style.styled()
 def strips(rows: Sequence[Strip], label: str, *, width: int = 940) -> Figure:
     """A row of dots a variant, from the top in the order given; equal values are stacked."""
-    room = 6.6 * max(len(row.name) for row in rows) + 14
+    names = [short(row.name, LONGEST) for row in rows]
+    room = 6.6 * max(map(len, names)) + 14
     figure = style.blank(width, ROW * len(rows) + 8 + 40)
     axes = style.frame(figure, left=room, top=8, right=16, bottom=40)
     everything = np.array([value for row in rows for value in (*row.values, row.mean)])
@@ -53,7 +55,7 @@ def strips(rows: Sequence[Strip], label: str, *, width: int = 940) -> Figure:
             axes.plot(ends, [y, y], color=PALE, linewidth=7, alpha=0.55, zorder=1, solid_capstyle='butt')
         axes.plot([row.mean], [y], 'D', color=INK, markersize=4.4, markeredgecolor='white', zorder=4)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set_yticks(range(len(rows)), names)
     axes.tick_params(axis='y', length=0, labelcolor=INK, labelsize=8.75)
     axes.spines[['left']].set_visible(False)
     axes.grid(axis='x', color=RULE, linewidth=0.6)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,7 @@ STYLE: dict[Any, Any] = {
     'svg.fonttype': 'none',
     'svg.hashsalt': 'jaxvision',  # The same records give the same bytes.
 }
+CONTROL = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f]')  # What a name may have, and XML may not.
 SYSTEM_FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -81,7 +83,7 @@ def svg(figure: Figure) -> str:
         warnings.filterwarnings('ignore', 'Glyph .* missing')
         nothing = {'Creator': None, 'Date': None, 'Format': None, 'Type': None}
         figure.savefig(buffer, format='svg', dpi=200, metadata=nothing)
-    return buffer.getvalue().replace("'DejaVu Sans'", SYSTEM_FONTS)
+    return CONTROL.sub('', buffer.getvalue().replace("'DejaVu Sans'", SYSTEM_FONTS))
 
 
 def blank(width: float, height: float) -> Figure:
@@ -110,8 +112,11 @@ def as_percent(share: float, _: float) -> str:
     return f'{round(100 * share, 6):g}%'
 
 
-def short(name: str) -> str:
-    return name if len(name) <= NAME_LENGTH else f'{name[: NAME_LENGTH - 6]}…{name[-5:]}'
+def short(name: str, most: int = NAME_LENGTH) -> str:
+    """The name, or of a longer one its first and last letters: `most` of them, at least 8."""
+    most = max(most, 8)
+    end = most // 4 + 2
+    return name if len(name) <= most else f'{name[: most - end - 1]}…{name[-end:]}'
 
 
 def width_of(names: Sequence[str]) -> float:
