@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,6 +189,33 @@ def _splits(fingerprint: str, data) -> Splits:
         folds=data.folds,
         fold=data.fold,
     )
+
+
+def check_read(settings: Settings, keys: Collection[str]) -> None:
+    """Makes sure that this dataset has a use for each of these dotted keys, which the user has set.
+
+    Raises:
+      UserError: it has not.
+    """
+    for key in keys:
+        why = unread(settings, key)
+        if why:
+            raise UserError(f'config.{key} is set, but {why}')
+
+
+def unread(settings: Settings, key: str) -> str:
+    """Why this dataset has no use for a dotted key, or ''; for what the settings alone tell see `settings.unread`."""
+    source = _source(settings.data)
+    given = () if settings.data.folds else source.official
+    for split in ('validation', 'test'):
+        if key == f'data.{split}_fraction' and split in given:
+            return f'{source.name} has a {split} split of its own'
+    if key == 'data.split_seed' and {'validation', 'test'} <= set(given) and settings.data.train_fraction == 1:
+        return f'{source.name} has validation and test splits of its own, and all of the rest is used'
+    colors = source.shape[-1]
+    if key.removeprefix('teacher.') in ('augment.hue', 'augment.saturation') and colors != 3:
+        return f'the images of {source.name} have no hue: their channels are {colors}'
+    return ''
 
 
 def build_task(settings: Settings, source: Source, train_size: int = 0) -> Task:

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 
 from jaxvision import assembly, runs, teachers
-from jaxvision.errors import UserError
 from jaxvision.settings import Settings
 from jaxvision.training import columns, evaluation
 from jaxvision.training.records import Workdir
@@ -31,10 +30,7 @@ def run(settings: Settings, path: str, *, overridden: Collection[str] = (), stre
     """
     workdir = Workdir(path)
     workdir.check(dataclasses.asdict(settings))
-    source, _ = assembly.load_data(settings.data)
-    for split in ('validation', 'test'):
-        if f'data.{split}_fraction' in overridden and split in source.official:
-            raise UserError(f'config.data.{split}_fraction is set, but {source.name} has a {split} split of its own')
+    assembly.check_read(settings, overridden)
     with workdir.alone():
         return _run(settings, workdir, stream)
 

@@ -1,5 +1,6 @@
 """What a run would be, without running it: everything here is traced abstractly."""
 
+from collections.abc import Collection
 from typing import Any
 
 import flax.linen as nn
@@ -12,8 +13,12 @@ from jaxvision.settings import Settings
 from jaxvision.training import columns
 
 
-def describe(settings: Settings) -> str:
-    """The text of --dry_run: shapes, parameters, FLOPs, weight decay, plan, memory, and whether there is a teacher."""
+def describe(settings: Settings, overridden: Collection[str] = ()) -> str:
+    """The text of --dry_run: shapes, parameters, FLOPs, weight decay, plan, memory, and whether there is a teacher.
+
+    What the user set by hand, `overridden`, is an error where this dataset does not read it.
+    """
+    assembly.check_read(settings, overridden)
     run = assembly.assemble(settings.alone())
     task: Any = run.task
     params = jax.eval_shape(task.init, jax.random.key(0))['params']

@@ -17,7 +17,7 @@ def main() -> None:
     from jaxvision import experiment, summary
 
     if DRY_RUN.value:
-        print(summary.describe(resolved))
+        print(summary.describe(resolved, overridden))
         return
     workdir = WORKDIR.value or f'runs/{name}'
     result = experiment.run(resolved, workdir, overridden=overridden)

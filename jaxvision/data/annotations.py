@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvision.data import pixels
-from jaxvision.data.folders import images_in
+from jaxvision.data.folders import SPLITS, images_in, parts_of
 from jaxvision.data.objects import NOWHERE, Annotated, Objects, pad, usable_area
 from jaxvision.data.problems import Problems, tell, usable_box
 from jaxvision.data.source import MEMORY_LIMIT
 from jaxvision.errors import UserError
 
-SPLITS = {'train': ('train',), 'validation': ('validation', 'val', 'valid'), 'test': ('test',)}  # And their folders.
 HELD_OUT_FIRST = ('test', 'validation', 'train')
 OTHERS = ('captions_', 'person_keypoints_', 'stuff_', 'panoptic_', 'image_info_')  # COCO's files of other tasks.
 MALFORMED = (KeyError, TypeError, ValueError, OverflowError, AttributeError)  # Raised by JSON of another shape.
@@ -127,7 +126,7 @@ def _voc_splits(root: pathlib.Path, problems: Problems) -> list[tuple[str, pathl
         if (lists / f'{name}.txt').is_file()
     ]
     if not found:
-        parts = (not (root / 'Annotations').is_dir() and _parts(root)) or {'train': root}
+        parts = (not (root / 'Annotations').is_dir() and parts_of(root)) or {'train': root}
         return [(split, home, sorted(_voc_stems(home))) for split, home in parts.items()]
     for stem in sorted(_voc_stems(root).difference(*(stems for _, _, stems in found))):
         problems.add('image in no split', stem)
@@ -214,11 +213,11 @@ def coco_folder(path: str, image_size: int) -> Read:
 
 def _coco_files(root: pathlib.Path, problems: Problems) -> list[tuple[str, pathlib.Path, list[pathlib.Path]]]:
     """Of each split: its name, its JSON file, and the folders to look for its images in."""
-    parts = {split: part for split, part in _parts(root).items() if (part / '_annotations.coco.json').is_file()}
+    parts = {split: part for split, part in parts_of(root).items() if (part / '_annotations.coco.json').is_file()}
     if not parts and (root / '_annotations.coco.json').is_file():
         parts = {'train': root}
     if parts:
-        for split, part in _parts(root).items():
+        for split, part in parts_of(root).items():
             if split not in parts and images_in(part):
                 problems.add('missing annotation', part.relative_to(root), 'it has no _annotations.coco.json')
         return [(split, part / '_annotations.coco.json', [part]) for split, part in parts.items()]
@@ -305,13 +304,6 @@ def _root(path: str, name: str, wanted: str) -> pathlib.Path:
 def _short(root: pathlib.Path, file: pathlib.Path) -> str:
     """A file's name in reports."""
     return str(file.relative_to(root) if file.is_relative_to(root) else file)
-
-
-def _parts(root: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The folders of the splits, if there is one of training."""
-    named = {split: [root / name for name in names if (root / name).is_dir()] for split, names in SPLITS.items()}
-    parts = {split: folders[0] for split, folders in named.items() if folders}
-    return parts if 'train' in parts else {}
 
 
 def _class_file(root: pathlib.Path) -> tuple[str, ...]:

@@ -8,11 +8,12 @@ import numpy as np
 from jaxvision.data import pixels
 from jaxvision.errors import UserError
 
+SPLITS = {'train': ('train',), 'validation': ('validation', 'val', 'valid'), 'test': ('test',)}  # And their folders.
 ENDINGS = ('.png', '.jpg', '.jpeg', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
 
 
 def read(path: str, image_size: int):
-    """Reads FOLDER/class/*.png, or FOLDER/{train,validation,test}/class/*.png where the splits are given.
+    """Reads FOLDER/class/*.png, or FOLDER/SPLIT/class/*.png where there is a folder of training; see `SPLITS`.
 
     Returns:
       images uint8 [n, height, width, 3], labels int32 [n], class names, and the ids of each split.
@@ -25,9 +26,7 @@ def read(path: str, image_size: int):
         raise UserError(
             f'data.path={path!r} is not a folder; data.name=image_folder wants one with a sub-folder a class'
         )
-    parts = {split: root / split for split in ('train', 'validation', 'test') if (root / split).is_dir()}
-    if 'train' not in parts:
-        parts = {'train': root}
+    parts = parts_of(root) or {'train': root}
     folders = [folder for part in parts.values() for folder in part.iterdir() if folder.is_dir()]
     class_names = sorted({folder.name for folder in folders if not folder.name.startswith('.') and images_in(folder)})
     if len(class_names) < 2:
@@ -48,6 +47,13 @@ def read(path: str, image_size: int):
     if not len(official['train']):
         raise UserError(f'{parts["train"]} holds no images ({", ".join(ENDINGS)})')
     return np.stack(images), np.array(labels, np.int32), tuple(class_names), official
+
+
+def parts_of(root: pathlib.Path) -> dict[str, pathlib.Path]:
+    """The folders of the splits, if there is one of training."""
+    named = {split: [root / name for name in names if (root / name).is_dir()] for split, names in SPLITS.items()}
+    parts = {split: folders[0] for split, folders in named.items() if folders}
+    return parts if 'train' in parts else {}
 
 
 def images_in(folder: pathlib.Path) -> list[pathlib.Path]:

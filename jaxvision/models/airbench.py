@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxvision.models.conv import Conv
 from jaxvision.models.convolution import LAYOUT, convolve
 from jaxvision.models.heads import ClassifierHead
 from jaxvision.models.layers import ACTIVATIONS, Training, scaled
@@ -58,12 +59,11 @@ class Airbench(nn.Module):
             dtype=self.dtype,
         )
         conv = functools.partial(
-            nn.Conv,
+            Conv,
             kernel_size=(3, 3),
             use_bias=False,
             dtype=self.dtype,
             kernel_init=partial_identity,
-            conv_general_dilated=convolve,
         )
         x = activation(self.whitened(images.astype(self.dtype)))
         for filters in self.filters:

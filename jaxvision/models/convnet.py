@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvision.models.convolution import convolve
+from jaxvision.models.conv import Conv
 from jaxvision.models.dense import Dense
 from jaxvision.models.heads import ClassifierHead
 from jaxvision.models.layers import ACTIVATIONS, Dropout, Levels, Norm, Training, scaled
@@ -49,13 +49,12 @@ class ConvNet(nn.Module):
         levels = []
         for filters in self.filters:
             for index in range(self.convs):
-                x = nn.Conv(
+                x = Conv(
                     scaled(filters, self.width),
                     (self.kernel, self.kernel),
                     strides=self.stride if index == 0 else 1,
                     use_bias=bias,
                     dtype=self.dtype,
-                    conv_general_dilated=convolve,
                 )(x)
                 x = activation(Norm(self.norm, self.dtype)(x, training))
             x = Dropout(self.dropout)(pool(x, self.pool), training)

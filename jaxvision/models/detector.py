@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxvision import boxes
 from jaxvision.losses.assignment import Anchors
-from jaxvision.models.convolution import convolve
+from jaxvision.models.conv import Conv
 from jaxvision.models.layers import Levels, Norm, Training
 
 PRIOR = 0.01  # What a fresh head believes of every cell: that it holds an object. Lin et al., Focal Loss, 2017.
@@ -61,13 +61,12 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, training: Training | None) -> jax.Array:
-        x = nn.Conv(
+        x = Conv(
             self.features,
             (self.kernel, self.kernel),
             strides=self.stride,
             use_bias=self.norm == 'none',
             dtype=self.dtype,
-            conv_general_dilated=convolve,
         )(x)
         return nn.silu(Norm(self.norm, self.dtype)(x, training))
 

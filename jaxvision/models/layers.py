@@ -12,6 +12,7 @@ import jax.numpy as jnp
 # An encoder without a head: the maps that its stages put out, [batch, height, width, channel], finest first.
 Levels = tuple[jax.Array, ...]
 
+LEAST = 8  # Values of a group.
 NORMS = ('none', 'batch', 'layer', 'group')
 ACTIVATIONS: dict[str, Callable] = {
     'relu': nn.relu,
@@ -64,7 +65,8 @@ class Norm(nn.Module):
     """Normalisation by name, before an activation.
 
     `batch` over batch and space (Ioffe and Szegedy, 2015), over all devices in training; `layer` over the channels of
-    each position (Ba et al., 2016); `group` over space and at most 32 groups of channels (Wu and He, 2018); `none`.
+    each position (Ba et al., 2016); `group` over space and at most 32 groups of channels (Wu and He, 2018), fewer where
+    they would have less than `LEAST` values each; `none`.
     """
 
     kind: str
@@ -84,9 +86,16 @@ class Norm(nn.Module):
         if self.kind == 'layer':
             return nn.LayerNorm(dtype=self.dtype, scale_init=scale)(x)
         if self.kind == 'group':
-            groups = math.gcd(32, x.shape[-1])
-            return nn.GroupNorm(num_groups=groups, dtype=self.dtype, scale_init=scale)(x)
+            return nn.GroupNorm(num_groups=_groups(x.shape), dtype=self.dtype, scale_init=scale)(x)
         raise ValueError(f'unknown norm {self.kind!r}; known are {", ".join(NORMS)}')
+
+
+def _groups(shape: tuple[int, ...]) -> int:
+    """How many groups [batch, ..., channel] has: of one value, each would be its own mean, and nothing came through."""
+    groups = math.gcd(32, shape[-1])
+    while groups > 1 and math.prod(shape[1:]) // groups < LEAST:
+        groups //= 2
+    return groups
 
 
 def exact_gelu(x: jax.Array) -> jax.Array:

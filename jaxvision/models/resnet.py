@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvision.models.convolution import convolve
+from jaxvision.models.conv import Conv
 from jaxvision.models.heads import ClassifierHead
 from jaxvision.models.layers import Dropout, Levels, Norm, Training, scaled
 from jaxvision.models.pooling import overlapping_max_pool
@@ -19,10 +19,10 @@ STEMS = ('3x3', '7x7')
 HE_NORMAL = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
 
-def conv(filters: int, kernel: int, stride: int, bias: bool, dtype, name: str | None = None) -> nn.Conv:
+def conv(filters: int, kernel: int, stride: int, bias: bool, dtype, name: str | None = None) -> Conv:
     """A convolution padded alike on both sides, as the published networks are (SAME pads a stride of 2 unevenly)."""
     pad = kernel // 2
-    return nn.Conv(
+    return Conv(
         filters,
         (kernel, kernel),
         strides=stride,
@@ -30,7 +30,6 @@ def conv(filters: int, kernel: int, stride: int, bias: bool, dtype, name: str | 
         use_bias=bias,
         dtype=dtype,
         kernel_init=HE_NORMAL,
-        conv_general_dilated=convolve,
         name=name,
     )
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvision.models import attention
-from jaxvision.models.convolution import convolve
+from jaxvision.models.conv import Conv
 from jaxvision.models.dense import Dense
 from jaxvision.models.heads import ClassifierHead
 from jaxvision.models.layers import Dropout, Levels, Norm, Training, exact_gelu, scaled
@@ -69,13 +69,12 @@ class ViT(nn.Module):
         batch, height, width, _ = images.shape
         if height % self.patch or width % self.patch:
             raise ValueError(f'patches of {self.patch} do not tile an image of {height}x{width}')
-        x = nn.Conv(
+        x = Conv(
             features,
             (self.patch, self.patch),
             strides=self.patch,
             padding='VALID',
             dtype=self.dtype,
-            conv_general_dilated=convolve,
             name='patches',
         )(images.astype(self.dtype))
         x = x.reshape(batch, -1, features)

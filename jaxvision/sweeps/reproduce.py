@@ -11,12 +11,13 @@ import jax
 from jaxvision import assembly, experiment, runs, teachers
 from jaxvision.errors import UserError
 from jaxvision.settings import Settings
-from jaxvision.sweeps import runner, trials
+from jaxvision.sweeps import runner, table, trials
 from jaxvision.sweeps.engines import processes
 from jaxvision.sweeps.trials import Trial
 from jaxvision.training import environment
 from jaxvision.training.records import Workdir, flatten
 
+MARK = 'reproduces.json'  # In the workdir of a reproduced sweep: what it reproduces.
 TIMES = ('seconds', 'examples_per_second')
 # What a record depends on besides its settings, by what it is called; see training.environment.
 SAME = {
@@ -89,9 +90,12 @@ def run(
     stream = stream or sys.stdout
     before = Workdir(path)
     now = Workdir(into or f'{before}-again')
-    if (now / 'summary.json').exists() or now.complete or now.path.resolve() == before.path.resolve():
+    if now.complete or now.path.resolve() == before.path.resolve() or _has_results(now, before):
         raise UserError(f'{now} has results already, which a reproduction must not see; name another --workdir')
     if _is_sweep(before):
+        if not (now / 'config.json').exists():
+            now.path.mkdir(parents=True, exist_ok=True)
+            now.write(MARK, _whose(before))
         base, sweep = runner.stored(before)
         print(_told_first(before), file=stream, flush=True)
         if engine == 'auto':
@@ -123,6 +127,19 @@ def _trials(before: Workdir, now: Workdir) -> Iterator[tuple[str, Workdir, Workd
     there = trials.expand(base, sweep, before.path)
     for one, other in zip(there, trials.expand(base, sweep, now.path), strict=True):
         yield one.label, one.workdir, other.workdir
+
+
+def _has_results(now: Workdir, before: Workdir) -> bool:
+    """Whether there is a sweep's summary, but for that of this reproduction itself where it was stopped."""
+    if not (now / 'summary.json').exists():
+        return False
+    counts = now.read('summary.json')['trials']
+    whole = counts[table.DONE] == sum(counts.values())
+    return whole or not (now / MARK).exists() or now.read(MARK) != _whose(before)
+
+
+def _whose(before: Workdir) -> dict[str, str]:
+    return {'workdir': str(before.path.resolve())}
 
 
 def _is_sweep(workdir: Workdir) -> bool:

@@ -116,19 +116,24 @@ def _with_folds(base: Settings, sweep: Sweep) -> Settings:
 
 
 def check_overrides(base: Settings, sweep: Sweep, overridden: Collection[str]) -> None:
-    """Makes sure that what the user set by hand has an effect on some variant.
+    """Makes sure that what the user set by hand has an effect on some variant, and what a variant sets on that.
 
     Raises:
       UserError: one that no variant reads, or that every variant sets again.
     """
     taken = OWN | (OF_FOLDS if sweep.folds else {})
     variants = [_variant(base, sweep, name, changes) for name, changes in sweep.variants.items()]
+    for name, variant in zip(sweep.variants, variants, strict=True):
+        for key in sweep.variants[name]:
+            why = assembly.unread(variant, key)
+            if why:
+                raise UserError(f'variant {name!r} sets {key}, but {why}')
     for key in overridden:
         if key in taken:
             raise UserError(f'config.{key} is set, but {taken[key]}')
         if all(key in changes for changes in sweep.variants.values()):
             raise UserError(f'config.{key} is set, but every variant of the sweep sets it, too')
-        reasons = [settings.unread(variant, key) for variant in variants]
+        reasons = [settings.unread(variant, key) or assembly.unread(variant, key) for variant in variants]
         if all(reasons):
             raise UserError(f'config.{key} is set, but nothing reads it in this sweep: {reasons[0]}')
 

@@ -401,6 +401,18 @@ def test_group_norm_fits_any_number_of_channels(channels):
     np.testing.assert_allclose(y.reshape(2, 4, groups, -1).mean(axis=(1, 3)), 0, atol=1e-5)
 
 
+@pytest.mark.parametrize('shape', [(3, 16), (3, 32), (3, 64), (3, 1, 1, 32), (3, 2, 2, 32), (3, 1, 7)])
+def test_no_group_is_so_small_that_nothing_comes_through(shape):
+    """Of one value a group, as dense layers of at most 32 units had, all outputs were constant."""
+    x = images(0, shape)
+    norm = Norm('group')
+    params = norm.init(jax.random.key(0), x, None)
+    y = np.asarray(norm.apply(params, x, None))
+    assert y.std(axis=0).mean() > 0.3
+    moved = jax.grad(lambda x: (norm.apply(params, x, None) * images(1, shape)).sum())(x)
+    assert np.abs(moved).mean() > 0.1
+
+
 def test_no_norm_is_the_identity():
     x = biased()
     variables = Norm('none').init(jax.random.key(0), x, None)

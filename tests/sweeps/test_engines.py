@@ -1,13 +1,14 @@
 """Engines: stacked trials equal separate ones, a worker serves many trials, and one that fails or dies costs itself."""
 
 import io
+import signal
 import time
 
 import pytest
 
 from jaxvision import settings
-from jaxvision.errors import UserError
-from jaxvision.sweeps import designs, runner, table, trials
+from jaxvision.errors import Stopped, UserError
+from jaxvision.sweeps import designs, reproduce, runner, table, trials
 from jaxvision.sweeps.engines import processes
 from jaxvision.training import parallel, stack
 from jaxvision.training.records import Workdir
@@ -265,3 +266,27 @@ def test_flags_of_a_worker():
     assert processes.xla_flags('') == processes.LEVEL
     assert processes.xla_flags('--a=b') == f'--a=b {processes.LEVEL}'
     assert processes.xla_flags('--xla_backend_optimization_level=3') == '--xla_backend_optimization_level=3'
+
+
+def test_a_reproduction_goes_on_where_it_was_stopped(monkeypatch, tmp_path):
+    """The command that it told for that was refused."""
+
+    def stopped(some, root, stop):
+        yield next(one_by_one(some, root, stop))
+        raise Stopped('stopped', signal.SIGTERM)
+
+    monkeypatch.setitem(runner.ENGINES, 'separate', one_by_one)
+    monkeypatch.setitem(runner.ENGINES, 'stopped', stopped)
+    for name in ('one', 'other'):
+        runner.run(tiny(), designs.seeds({name: {}}, seeds=2), str(tmp_path / name), 'separate', stream=io.StringIO())
+
+    def again(name: str, engine: str):
+        return reproduce.run(str(tmp_path / name), str(tmp_path / 'again'), engine, stream=io.StringIO())
+
+    with pytest.raises(Stopped):
+        again('one', 'stopped')
+    with pytest.raises(UserError, match='has results already'):
+        again('other', 'separate')
+    assert again('one', 'separate').held
+    with pytest.raises(UserError, match='has results already'):
+        again('one', 'separate')
