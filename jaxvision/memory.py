@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvision import assembly
+from jaxvision import assembly, teachers
 from jaxvision.settings import Settings
 from jaxvision.training import allocator, evaluation
 
@@ -48,16 +48,16 @@ def _stages(settings: Settings) -> Iterator[tuple[assembly.Run, assembly.Teacher
     if not settings.distills:
         yield assembly.assemble(settings), None
         return
-    teacher = None
-    if not settings.teacher.workdir:
-        members = [assembly.assemble(settings.teacher_member(number)) for number in range(settings.teacher.members)]
+    if settings.teacher.workdir:
+        members = teachers.given(settings)
+    else:
+        members = [teachers.to_train(settings, number) for number in range(settings.teacher.members)]
         yield members[0], None
-        teacher = assembly.Teacher(
-            tuple(member.task for member in members), tuple(member.like().variables for member in members), {}, None
-        )
+    teacher = assembly.Teacher(
+        tuple(member.task for member in members), tuple(member.like().variables for member in members), {}, None
+    )
     yield assembly.assemble(settings.alone()), None
-    if teacher is not None:
-        yield assembly.assemble(settings, teacher), teacher
+    yield assembly.assemble(settings, teacher), teacher
 
 
 def _compiled(run: assembly.Run, teacher: assembly.Teacher | None) -> dict[str, Any]:

@@ -377,6 +377,9 @@ def _check_together(settings: Settings) -> None:
     data = settings.data
     if data.folds and data.fold >= data.folds:
         raise UserError(f'config.data.fold is {data.fold}, but must be below config.data.folds, {data.folds}')
+    last = settings.teacher.seed + settings.teacher.members - 1
+    if last >= 2**32:
+        raise UserError(f'config.teacher.seed leaves no seed for the last of the members: {last} is not below 2**32')
     for prefix, recipe in (('', settings), ('teacher.', settings.teacher)):
         if recipe.model.name == 'airbench' and settings.task != 'classify':
             raise UserError(f'config.{prefix}model.name is airbench, which can only classify, not {settings.task}')

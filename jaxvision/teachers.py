@@ -36,7 +36,7 @@ def provide(settings: Settings, *, stream=None) -> Teacher:
     folder = place(settings)
     with Workdir(folder).alone(waiting=f'waiting for another process that trains this teacher in {folder}'):
         for member in range(settings.teacher.members):
-            run = assembly.assemble(settings.teacher_member(member))
+            run = to_train(settings, member)
             label = 'teacher' if settings.teacher.members == 1 else f'teacher {member + 1}/{settings.teacher.members}'
             _train(run, Workdir(folder / str(member)), label, stream)
         return restore(folder, settings)
@@ -49,10 +49,23 @@ def found(settings: Settings) -> str:
         for member in members:
             _finished(member)
         return f'given: {len(members)} member(s) in {settings.teacher.workdir}'
-    assembly.assemble(settings.teacher_member(0))  # Told now if it cannot be trained.
+    to_train(settings, 0)  # Told now if it cannot be trained.
     folder = place(settings)
     ready = sum(Workdir(folder / str(member)).complete for member in range(settings.teacher.members))
     return f'{ready} of {settings.teacher.members} members trained, in {folder}'
+
+
+def to_train(settings: Settings, member: int) -> Run:
+    """A member of the teacher that the settings describe, before it is trained; what is wrong with it is called its."""
+    try:
+        return assembly.assemble(settings.teacher_member(member))
+    except UserError as error:
+        raise UserError(f'the teacher cannot be trained: {error}') from error
+
+
+def given(settings: Settings) -> list[Run]:
+    """The members of the teacher that `teacher.workdir` names, checked, and not restored."""
+    return [_run(workdir, settings) for workdir in _workdirs(_given(settings))]
 
 
 def place(settings: Settings) -> pathlib.Path:
@@ -119,6 +132,8 @@ def _workdirs(folder: pathlib.Path) -> list[Workdir]:
 
 
 def _finished(workdir: Workdir) -> None:
+    if 'sweep' in workdir.read('config.json'):
+        raise UserError(f'teacher.workdir {workdir} is a sweep; name the workdir of a run of launch/train.py')
     if not workdir.complete:
         raise UserError(f'teacher.workdir {workdir} is unfinished: it has no result.json; train it to its end first')
 
@@ -132,7 +147,13 @@ def _train(run: Run, workdir: Workdir, label: str, stream) -> None:
 
 
 def _member(workdir: Workdir, settings: Settings) -> tuple[Run, Any]:
-    """One network with its variables, checked against the student's data."""
+    """One network with its variables."""
+    run = _run(workdir, settings)
+    return run, runs.restore(run, workdir).variables
+
+
+def _run(workdir: Workdir, settings: Settings) -> Run:
+    """One network, checked against the student's data."""
     _finished(workdir)
     theirs = workdir.read('environment.json').get('dataset', {})
     source, splits = assembly.load_data(settings.data)
@@ -150,8 +171,7 @@ def _member(workdir: Workdir, settings: Settings) -> tuple[Run, Any]:
     # The same data, wherever it lies now.
     places = {field: getattr(settings.data, field) for field in ('name', 'data_dir', 'path')}
     trained = dataclasses.replace(trained, data=dataclasses.replace(trained.data, **places))
-    run = assembly.assemble(trained, devices=jax.local_devices())
-    return run, runs.restore(run, workdir).variables
+    return assembly.assemble(trained, devices=jax.local_devices())
 
 
 def _outputs(members: list[tuple[Run, Variables]]) -> dict[str, Any]:

@@ -194,6 +194,21 @@ def test_teachers_that_do_not_fit(launch, tmp_path):
     fails(launch('evaluate.py', f'--workdir={teacher}'), 'not a finished run')
     (tmp_path / 'empty').mkdir()
     refused('holds no run', given=tmp_path / 'empty')
+    (tmp_path / 'sweep').mkdir()
+    (tmp_path / 'sweep' / 'config.json').write_text('{"settings": {}, "sweep": {}}')
+    refused('is a sweep', given=tmp_path / 'sweep')
+
+
+def test_what_is_wrong_with_the_teacher_is_called_its(tmp_path):
+    """The student's batch of 10 was told to be of 500."""
+    config = defaults()
+    config.update_from_flattened_dict({'data.name': 'generated', 'data.generated_examples': 120})
+    config.update_from_flattened_dict({'data.batch_size': 10, 'teacher.data.batch_size': 500, 'distill.weight': 0.5})
+    with pytest.raises(UserError, match='the teacher cannot be trained: data.batch_size is 500'):
+        experiment.run(resolve(config), str(tmp_path / 'student'), stream=io.StringIO())
+    config.update_from_flattened_dict({'teacher.seed': 2**32 - 1, 'teacher.members': 2})
+    with pytest.raises(UserError, match='config.teacher.seed leaves no seed for the last of the members'):
+        resolve(config)
 
 
 def test_workdir_of_another_config(launch, tmp_path):

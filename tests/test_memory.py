@@ -1,8 +1,10 @@
 """The memory that a run is foretold to need, against arrays that can be counted."""
 
+import io
+
 import jax
 
-from jaxvision import assembly, memory, settings
+from jaxvision import assembly, experiment, memory, settings
 
 IMAGES, SHAPE = 600, (16, 16, 3)
 FLAT = {
@@ -34,6 +36,14 @@ def test_a_device_holds_the_images_and_the_state():
 
 def test_a_larger_batch_needs_more():
     assert peak(**{'data.batch_size': 300})[0] > peak()[0]
+
+
+def test_a_teacher_that_is_there_already_is_counted(tmp_path):
+    """Only the student alone was."""
+    wide = {'model.hidden': (2048,), 'train.epochs': 0.1}
+    experiment.run(settings.override(settings.Settings(), {**FLAT, **wide}), str(tmp_path), stream=io.StringIO())
+    together = peak(**{'distill.weight': 0.5, 'teacher.workdir': str(tmp_path)})[0]
+    assert together > peak()[0] + 0.5 * 4 * 2048 * 16 * 16 * 3  # Where the student alone is at its peak is other room.
 
 
 def test_a_teacher_is_counted():

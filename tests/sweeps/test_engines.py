@@ -10,6 +10,7 @@ from jaxvision import settings
 from jaxvision.errors import Stopped, UserError
 from jaxvision.sweeps import designs, reproduce, runner, table, trials
 from jaxvision.sweeps.engines import processes
+from jaxvision.sweeps.reports import entries
 from jaxvision.training import parallel, stack
 from jaxvision.training.records import Workdir
 
@@ -268,13 +269,25 @@ def test_flags_of_a_worker():
     assert processes.xla_flags('--xla_backend_optimization_level=3') == '--xla_backend_optimization_level=3'
 
 
+def stopped(some, root, stop):
+    """An engine: after its first trial it is asked to stop."""
+    yield next(one_by_one(some, root, stop))
+    raise Stopped('stopped', signal.SIGTERM)
+
+
+def test_trials_that_ended_after_the_summary_are_reported(monkeypatch, tmp_path):
+    """A sweep that was stopped, went on and was killed was reported as it had been when it was stopped."""
+    monkeypatch.setitem(runner.ENGINES, 'stopped', stopped)
+    with pytest.raises(Stopped):
+        runner.run(tiny(), designs.seeds({'plain': {}}, seeds=2), str(tmp_path), 'stopped', stream=io.StringIO())
+    assert Workdir(tmp_path).read('summary.json')['trials'] == {'done': 1, 'failed': 0, 'missing': 1}
+    base, sweep = runner.stored(Workdir(tmp_path))
+    list(one_by_one(trials.check(trials.expand(base, sweep, tmp_path)), tmp_path, None))
+    assert entries.concluded(str(tmp_path)).read('summary.json')['trials'] == {'done': 2, 'failed': 0, 'missing': 0}
+
+
 def test_a_reproduction_goes_on_where_it_was_stopped(monkeypatch, tmp_path):
     """The command that it told for that was refused."""
-
-    def stopped(some, root, stop):
-        yield next(one_by_one(some, root, stop))
-        raise Stopped('stopped', signal.SIGTERM)
-
     monkeypatch.setitem(runner.ENGINES, 'separate', one_by_one)
     monkeypatch.setitem(runner.ENGINES, 'stopped', stopped)
     for name in ('one', 'other'):

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import functools
 import json
 import pathlib
 import re
@@ -346,6 +347,19 @@ def test_comparison_names_first_what_forbids_it(tmp_path):
     assert 'All settings are the same.' in found.text
     folds = store(tmp_path / 'folds', designs.folds(3, {'mlp': {}}))
     assert 'the splits differ' in compared(tmp_path, a, folds).text
+
+
+def test_comparison_knows_a_fold_from_all_of_them(tmp_path):
+    """A run of one was taken for the whole cross-validation, and a sweep on that fold for other data than the run."""
+    one = store_run(tmp_path / 'one')
+    seeds = store(tmp_path / 'seeds', designs.seeds({'mlp': {}}, seeds=2))
+    for path, place in ((one, ()), (seeds, ('settings',))):
+        config = json.loads((path / 'config.json').read_text())
+        functools.reduce(dict.__getitem__, place, config)['data']['folds'] = 3
+        (path / 'config.json').write_text(json.dumps(config))
+    folds = store(tmp_path / 'folds', designs.folds(3, {'mlp': {}}))
+    assert 'the splits differ' in compared(tmp_path, one, folds).text
+    assert 'do not compare' not in compared(tmp_path, one, seeds).text
 
 
 def test_comparison_groups_by_task(tmp_path):

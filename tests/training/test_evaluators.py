@@ -136,6 +136,10 @@ def test_all_empty_or_none_empty(images):
     watched = evaluator.watch(located(of), ids)
     assert all(np.isfinite(value) for value in watched.values())
     json.dumps(evaluator.examine(located(of), ids, 1.0), allow_nan=False)
+    result = {'splits': dict.fromkeys(('train', 'validation', 'test'), summary), 'gap': summary['error']}
+    columns = evaluator.columns(result)
+    missing = {'empty'} if of.objects.valid.any() else {'class', 'IoU'}  # Once told as 0.0.
+    assert {name for name, text in columns.items() if text == '-'} == missing
 
 
 # Detection.
@@ -228,6 +232,16 @@ def test_what_lies_on_the_padding_is_cut_off():
     whole = detected(SCENES, [(0.9, 0, (0.0, 0.0, 1.0, 1.0))], [], [], [])
     said, _ = Detection(SCENES).sides(whole, everything(SCENES))
     np.testing.assert_allclose(said.boxes[0, 0], [0, 0, 1, 1])
+
+
+def test_a_box_on_the_padding_alone_is_not_said():
+    """It counted as one on the background, though no user would ever get it: mAP was half of what it is."""
+    perfect = truths(SCENES)
+    more = [[*perfect[0], (0.95, 0, (0.0, 0.1, 0.1, 0.9))], *perfect[1:]]  # Left of the image, twice as high as wide.
+    evaluator, ids = Detection(SCENES), everything(SCENES)
+    summary = evaluator.summarize(detected(SCENES, *more), ids)
+    assert summary['errors']['correct'] == 5 and sum(summary['errors'].values()) == 5
+    assert summary['mAP']['value'] == pytest.approx(1, abs=1e-6)
 
 
 def test_half_of_the_objects_found():

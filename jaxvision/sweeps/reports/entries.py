@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxvision import assembly
 from jaxvision.errors import UserError
-from jaxvision.sweeps import runner, trials
+from jaxvision.sweeps import runner, table, trials
 from jaxvision.sweeps.reports import reading
 from jaxvision.sweeps.reports.reading import Band
 from jaxvision.training.records import Workdir, flatten
@@ -56,7 +56,7 @@ class Source:
       settings: dotted key -> value; of a sweep those that its variants start from.
       varied: the keys that the variants of a sweep override.
       seeds: in words.
-      folds: of a cross-validation, else 0.
+      folds: over which its numbers are means, of a cross-validation; else 0.
       environment: environment.json, {} where it is missing.
       entries: at least one.
     """
@@ -90,12 +90,22 @@ def is_sweep(path: str) -> bool:
 
 
 def concluded(path: str) -> Workdir:
-    """The workdir of a sweep with its summary, which is written first where the sweep was killed before it could."""
+    """The workdir of a sweep with its summary, which is written first where trials have ended since, or there is none.
+
+    So it is where the sweep was killed before it could.
+    """
     workdir = Workdir(path)
-    if not all((workdir / name).exists() for name in ('summary.json', 'results.csv')):
+    if len(list(workdir.path.glob('trials/*/*/result.json'))) > _done(workdir):
         base, sweep = runner.stored(workdir)
         runner.conclude(workdir, trials.expand(base, sweep, workdir.path), sweep)
     return workdir
+
+
+def _done(workdir: Workdir) -> int:
+    """How many trials the summary is of; -1 where there is none."""
+    if not all((workdir / name).exists() for name in ('summary.json', 'results.csv')):
+        return -1
+    return workdir.read('summary.json').get('trials', {}).get(table.DONE, -1)
 
 
 def load(paths: Sequence[str]) -> list[Source]:
@@ -154,8 +164,7 @@ def _run(path: str, name: str, source: int) -> Source:
         curves=curves,
     )
     seeds = str(config.get('seed', '–'))
-    folds = (config.get('data') or {}).get('folds') or 0
-    return Source(name, task, metric, flatten(config), (), seeds, folds, _environment(workdir), (entry,))
+    return Source(name, task, metric, flatten(config), (), seeds, 0, _environment(workdir), (entry,))
 
 
 def _sweep(path: str, name: str, source: int) -> Source:

@@ -38,7 +38,10 @@ class Detection:
         return (watched['mAP'], watched['mAP50'])
 
     def sides(self, outputs: Any, ids: np.ndarray) -> tuple[metrics.Detections, metrics.GroundTruth]:
-        """What was said and what is true, as shares of the images as they were before any letterboxing."""
+        """What was said and what is true, as shares of the images as they were before any letterboxing.
+
+        A box that lies on the grey alone has no extent there: it is not said, as `predictions` does not say it.
+        """
         objects = self.source.objects
         assert objects is not None
         sizes = objects.sizes[ids]
@@ -46,7 +49,9 @@ class Detection:
         def restored(boxes: np.ndarray) -> np.ndarray:
             return np.clip(pixels.unletterbox_boxes(boxes, sizes), 0, 1)
 
-        said = metrics.Detections(restored(outputs.boxes), outputs.scores, outputs.classes, outputs.valid)
+        boxes = restored(outputs.boxes)
+        there = outputs.valid & (boxes[..., :2] < boxes[..., 2:]).all(axis=-1)
+        said = metrics.Detections(boxes, outputs.scores, outputs.classes, there)
         truth = metrics.GroundTruth(
             restored(objects.boxes[ids]),
             objects.classes[ids],
@@ -121,8 +126,13 @@ class Detection:
     def columns(result: dict[str, Any]) -> dict[str, str]:
         splits = result['splits']
         heads = {'train': 'train mAP (clean)', 'validation': 'validation', 'test': 'test mAP'}
-        cells = {head: evaluation.percent(splits[split]['mAP']) for split, head in heads.items()}
-        cells |= {name: f'{splits["test"][name]["value"] * 100:.1f}' for name in ('mAP50', 'mAP75')}
+        cells = {
+            head: evaluation.percent(splits[split]['mAP']) if splits[split]['mAP']['value'] >= 0 else '-'
+            for split, head in heads.items()
+        }
+        for name in ('mAP50', 'mAP75'):
+            value = splits['test'][name]['value']
+            cells[name] = f'{value * 100:.1f}' if value >= 0 else '-'
         return cells | {'gap (points)': evaluation.percent(result['gap'])}
 
 

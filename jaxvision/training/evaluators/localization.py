@@ -132,7 +132,10 @@ class Localization:
             'objectness_accuracy': 'object?',
             'empty_accuracy': 'empty',
         }
-        cells |= {head: f'{splits["test"][name]["value"] * 100:.1f}' for name, head in names.items()}
+        for name, head in names.items():
+            found = splits['test'][name]
+            nothing = found['ci95'] == [0.0, 1.0]  # Of no image: there are none with an object, or none without.
+            cells[head] = '-' if nothing else f'{found["value"] * 100:.1f}'
         return cells | {'gap (points)': evaluation.percent(result['gap'])}
 
 
