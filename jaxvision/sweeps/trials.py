@@ -18,6 +18,7 @@ from jaxvision.sweeps import designs, references
 from jaxvision.sweeps.designs import Sweep
 from jaxvision.training.records import Workdir
 
+LONGEST = 2000  # Letters of what a trial failed of: a table's cell has a limit.
 OWN = {
     'seed': 'a sweep trains seeds 0, 1, ... of each variant (--seeds says how many)',
     'distill.compare_alone': 'in a sweep the student alone is a variant like any other: distill.weight 0',
@@ -253,7 +254,7 @@ def fail(trial: Trial, error: Exception | str) -> None:
         trace = ''.join(traceback.format_exception(error))
         words = words if isinstance(error, UserError) else f'{type(error).__name__}: {error}'
     trial.workdir.path.mkdir(parents=True, exist_ok=True)
-    trial.workdir.write('error.json', {'error': ' '.join(words.split()), 'traceback': trace})
+    trial.workdir.write('error.json', {'error': ' '.join(words.split())[:LONGEST], 'traceback': trace})
 
 
 def restored(trial: Trial) -> assembly.Teacher | None:

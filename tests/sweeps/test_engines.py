@@ -1,5 +1,6 @@
 """Engines: stacked trials equal separate ones, a worker serves many trials, and one that fails or dies costs itself."""
 
+import csv
 import io
 import signal
 import time
@@ -173,7 +174,7 @@ def test_a_failure_is_written_before_others_may_begin(engine, monkeypatch, tmp_p
         fail(trial, error)
 
     def break_down(trial):
-        raise RuntimeError('no such teacher')
+        raise RuntimeError('no such teacher' + 10 * csv.field_size_limit() * '!')  # More than a table reads again.
 
     monkeypatch.setattr(trials, 'fail', record)
     monkeypatch.setattr(trials, 'restored', break_down)
