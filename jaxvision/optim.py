@@ -13,6 +13,7 @@ OPTIMIZERS = ('sgd', 'momentum', 'nesterov', 'adam', 'adamw', 'muon')
 SCHEDULES = ('constant', 'cosine', 'step', 'linear')
 DECAYS = ('decoupled', 'coupled')
 DECAYED = ('kernels', 'all')
+OUTPUTS = ('logits', 'box', 'objectness', 'attention')  # Layers of the heads.
 GROUPS = ('kernel', 'head', 'bias')  # Of parameters; see `group`.
 
 
@@ -118,7 +119,7 @@ def schedule(
 
 
 def groups(params):
-    """What each parameter is: the kernel of a hidden layer, that of the classifier's head, or what has no matrix.
+    """What each parameter is: the kernel of a hidden layer, one that puts out what the network says, or no matrix.
 
     Returns:
       A tree like `params` of names in `GROUPS`; `bias` are biases, norm scales, positions and class tokens.
@@ -126,7 +127,7 @@ def groups(params):
 
     def name(path, _) -> str:
         layer = path[-2].key if len(path) > 1 else ''
-        return 'bias' if path[-1].key != 'kernel' else 'head' if layer == 'logits' else 'kernel'
+        return 'bias' if path[-1].key != 'kernel' else 'head' if layer in OUTPUTS else 'kernel'
 
     return jax.tree_util.tree_map_with_path(name, params)
 

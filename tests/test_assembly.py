@@ -1,10 +1,11 @@
-"""How many steps a call runs on CPU, and which settings a dataset has no use for."""
+"""How many steps a call runs on CPU, which settings a dataset has no use for, and what an optimizer takes for heads."""
 
 import cv2
+import jax
 import numpy as np
 import pytest
 
-from jaxvision import assembly, settings
+from jaxvision import assembly, optim, settings
 from jaxvision.errors import UserError
 from jaxvision.sweeps import designs, trials
 
@@ -87,3 +88,13 @@ def test_grey_images_have_no_hue(key):
         trials.check_overrides(grey, designs.seeds({'plain': {}, 'other': {'optim.lr': 0.2}}), [key])
     colored = settings.override(grey, {'data.generated_shape': (8, 8, 3)})
     trials.check_overrides(colored, sweep, [])
+
+
+@pytest.mark.parametrize('task', ['localize', 'detect'])
+def test_output_layers_of_detectors_are_heads(task):
+    """Muon took them for hidden kernels, and lost how small a fresh detector's are."""
+    chosen = {'task': task, 'data.name': 'generated_objects', 'data.generated_most': 1, 'data.batch_size': 20}
+    run = assembly.assemble(settings.override(settings.Settings(), chosen | {'data.generated_examples': 60}))
+    named = jax.tree_util.tree_leaves_with_path(optim.groups(run.like().variables['params']))
+    heads = {path[-2].key for path, name in named if name == 'head'}
+    assert heads == {'logits', 'box', 'objectness'} | ({'attention'} if task == 'localize' else set())

@@ -31,10 +31,9 @@ def decode(encoded: bytes, channels: int, image_size: int = 0, *, upright: bool 
     if _may_be_transparent(encoded):
         image = _on_white(image, cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
     if image_size:
-        shrinks = image_size < min(image.shape[:2])
-        image = cv2.resize(
-            image, (image_size, image_size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        )
+        height, width = image.shape[:2]  # Each axis that shrinks is averaged over, also where the other one grows.
+        image = cv2.resize(image, (min(width, image_size), min(height, image_size)), interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, (image_size, image_size), interpolation=cv2.INTER_LINEAR)
     return image[..., None] if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 

@@ -77,6 +77,11 @@ class ObjectTask(Network):
             partners = jax.lax.dynamic_slice_in_dim(partners, first, len(ids))
             other_images, others = jax.tree.map(lambda x: x[partners], everyone)
             shares = augment.mixing_weights(rng.key(key, 'mixup', step, ids), strengths['mixup'])
+            # One that is its own partner is not mixed: its objects, twice there, would share their anchors by halves.
+            itself = partners == first + jnp.arange(len(ids))
+            shares = jnp.where(itself, 1.0, shares)
+            boxes, classes, valid, ignored = others
+            others = (boxes, classes, valid & ~itself[:, None], ignored & ~itself[:, None])
             images = augment.mix(images, other_images, shares)
             objects, weights = augment.mix_objects(objects, others, shares)
         return Examples(images, _targets(objects, weights, _density(objects[2], objects[3], weights, axis_name)))

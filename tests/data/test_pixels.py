@@ -51,6 +51,13 @@ def test_shrinking_averages_and_does_not_skip():
     np.testing.assert_array_equal(pixels.decode(png(dots), 1, 2), np.full((2, 2, 1), 10))
 
 
+def test_an_axis_that_shrinks_is_averaged_where_the_other_grows():
+    """It was skipped over: only the shorter side was asked."""
+    stripes = np.tile(np.array([[0, 180]], np.uint8), (2, 45))
+    got = pixels.decode(png(stripes), 1, 10)
+    np.testing.assert_array_equal(got, np.tile(np.array([[[80], [100]]], np.uint8), (10, 5, 1)))
+
+
 def test_growing_interpolates():
     ramp = np.tile(np.array([[0, 100]], np.uint8), (2, 1))
     np.testing.assert_array_equal(pixels.decode(png(ramp), 1, 4)[0, :, 0], [0, 25, 75, 100])

@@ -198,7 +198,13 @@ def test_mixup_keeps_the_objects_of_both_by_their_shares(scenes, key):
     partners = np.asarray(jax.random.permutation(rng.key(key, 'mixup', 5), len(IDS)))
     shares = np.asarray(jax.jit(augment.mixing_weights)(rng.key(key, 'mixup', 5, IDS), 0.7))
     slots = before.valid.shape[1]
+    assert any(partner == at for at, partner in enumerate(partners))
     for at, (partner, share) in enumerate(zip(partners, shares, strict=True)):
+        if partner == at:  # Not mixed. It had its objects twice, and the loss of one share.
+            np.testing.assert_allclose(images[at], plain[at], atol=1e-6)
+            np.testing.assert_array_equal(targets.valid[at], [*before.valid[at], *[False] * slots])
+            np.testing.assert_array_equal(targets.weights[at], [*[1.0] * slots, *[0.0] * slots])
+            continue
         np.testing.assert_allclose(images[at], share * plain[at] + (1 - share) * plain[partner], atol=1e-6)
         np.testing.assert_array_equal(targets.boxes[at], [*before.boxes[at], *before.boxes[partner]])
         np.testing.assert_array_equal(targets.classes[at], [*before.classes[at], *before.classes[partner]])
