@@ -106,6 +106,8 @@ def run(
         before.read('result.json')
         if 'reference' in before.read('config.json'):
             raise UserError(f'{before} is a model of scikit-learn in a cross-validation; reproduce its sweep')
+        if engine != 'auto' or options:
+            raise UserError(f'{before} is one run, not a sweep: leave out --engine and what is of engines')
         print(_told_first(before), file=stream, flush=True)
         _again(before, now, stream)
         pairs = [(before.path.name, before, now)]

@@ -29,7 +29,11 @@ ENGINES: dict[str, Callable[..., Iterator[Trial]]] = {
 }
 
 # What an engine makes sure of before anything is trained: all trials, and options.
-CHECKS: dict[str, Callable[..., None]] = {'processes': processes.check, 'slurm': slurm.check}
+CHECKS: dict[str, Callable[..., None]] = {
+    'processes': processes.check,
+    'slurm': slurm.check,
+    'stacked': stacked.check,
+}
 
 
 def run(

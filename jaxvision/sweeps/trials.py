@@ -242,6 +242,15 @@ def by_program(some: Iterable[Trial]) -> dict[int, list[Trial]]:
     return found
 
 
+def want_one_device(some: Iterable[Trial], where: str) -> None:
+    """Raises UserError where a trial asks for several devices; `where` is what has one."""
+    for trial in some:
+        if trial.settings.devices > 1:
+            raise UserError(
+                f'variant {trial.variant!r}: config.devices is {trial.settings.devices}, but {where}; leave it at 0'
+            )
+
+
 def parts(some: Iterable[Trial], most: int) -> list[list[Trial]]:
     """Trials that share compiled programs, so many together at most; whatever has a result already."""
     return [alike[at : at + most] for alike in by_program(some).values() for at in range(0, len(alike), most)]

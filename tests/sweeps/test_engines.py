@@ -124,6 +124,8 @@ def test_a_stack_is_not_refused_for_devices_that_it_does_not_use(monkeypatch, tm
         raise UserError('devices cannot share evenly')
 
     monkeypatch.setattr(parallel, 'pick_devices', refuse)
+    with pytest.raises(UserError, match='config.devices is 2, but stacked trials share one'):
+        stacked(designs.seeds({'plain': {}}, seeds=2), tmp_path, tiny(devices=2))
     assert {row['status'] for row in stacked(designs.seeds({'plain': {}}, seeds=2), tmp_path, tiny())} == {'done'}
 
 
@@ -304,3 +306,13 @@ def test_a_reproduction_goes_on_where_it_was_stopped(monkeypatch, tmp_path):
     assert again('one', 'separate').held
     with pytest.raises(UserError, match='has results already'):
         again('one', 'separate')
+
+
+def test_one_run_is_reproduced_by_no_engine(monkeypatch, tmp_path):
+    """What was said of engines was not heard."""
+    monkeypatch.setitem(runner.ENGINES, 'separate', one_by_one)
+    runner.run(tiny(), designs.seeds({'a': {}}, seeds=1), str(tmp_path / 'a'), 'separate', stream=io.StringIO())
+    run = str(tmp_path / 'a' / 'trials' / 'a' / 'seed-0')
+    for more in ({'engine': 'stacked'}, {'options': {'processes': {'count': 1}}}):
+        with pytest.raises(UserError, match='is one run, not a sweep'):
+            reproduce.run(run, str(tmp_path / 'again'), stream=io.StringIO(), **more)

@@ -77,12 +77,7 @@ def check(some: Sequence[Trial], count: int = 0) -> None:
       UserError: one wants several devices.
     """
     del count
-    for trial in some:
-        if trial.settings.devices > 1:
-            raise UserError(
-                f'variant {trial.variant!r}: config.devices is {trial.settings.devices}, but each process of a sweep '
-                'has one CPU device; leave it at 0'
-            )
+    trials.want_one_device(some, 'each process of a sweep has one CPU device')
 
 
 def run(some: Sequence[Trial], root: pathlib.Path, stop: Callable[[], bool], count: int = 0) -> Iterator[Trial]:

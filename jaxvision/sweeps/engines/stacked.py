@@ -27,6 +27,15 @@ from jaxvision.training.stack import stack
 MOST = 64  # Trials in one program.
 
 
+def check(some: Sequence[Trial]) -> None:
+    """Makes sure that one device will do for these.
+
+    Raises:
+      UserError: one wants several.
+    """
+    trials.want_one_device(some, 'stacked trials share one')
+
+
 def run(some: Sequence[Trial], root: Any, stop: Callable[[], bool], most: int = MOST) -> Iterator[Trial]:
     """Runs trials in this process, program by program, on its first device.
 
