@@ -30,6 +30,7 @@ def run(settings: Settings, path: str, *, overridden: Collection[str] = (), stre
     """
     workdir = Workdir(path)
     workdir.check(dataclasses.asdict(settings))
+    assembly.load_data(settings.data)  # What is wrong with it is told before anything is written.
     assembly.check_read(settings, overridden)
     with workdir.alone():
         return _run(settings, workdir, stream)
