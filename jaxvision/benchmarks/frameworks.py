@@ -1,11 +1,13 @@
-"""Our training against PyTorch's: the same model, batch and data, all sides in turn, and the ratio, round by round.
+"""Our training against PyTorch's: the same model, batch and data, all sides in turns of a few steps, and the ratio.
 
 Our side is what launch/train.py runs, with its records, and of a large model the step alone; theirs is `pytorch.py`
-under another interpreter, eager and compiled, of which the quicker counts.
+under another interpreter, eager and compiled, of which the quicker counts. Turns are short, for what disturbs a shared
+machine lasts for seconds, and then it strikes all sides.
 """
 
 import dataclasses
 import pathlib
+import random
 import statistics
 import tempfile
 import time
@@ -20,22 +22,25 @@ from jaxvision import assembly, rng, runs
 from jaxvision.benchmarks import timing
 from jaxvision.benchmarks.cases import LARGE, settings_of
 from jaxvision.benchmarks.partner import Partner
+from jaxvision.benchmarks.turns import InTurns, Turns
 from jaxvision.data import order
 from jaxvision.errors import UserError
+from jaxvision.metrics import intervals
 from jaxvision.models import cost, plain
 from jaxvision.settings import Settings
 from jaxvision.training import environment, step
 from jaxvision.training.records import Workdir
 
 VARIANTS = ('eager', 'compiled')
-PROBE = 8  # Steps that tell how long a round will take.
+PROBE = 8  # Steps that tell how long a turn will take.
+TURN = 0.25  # Seconds, or one step where that is longer.
 SIDES = {'cpu': 2048}  # Of the square matrices whose product is the machine's peak,
 SIDE = 8192  # and on accelerators.
 PRODUCTS = 3  # The best of so many counts.
 
 
 class Ours:
-    """A model of ours, trained anew each round."""
+    """A model of ours, trained anew each time."""
 
     def __init__(self, settings: Settings, devices=None):
         self._settings = settings
@@ -50,12 +55,32 @@ class Ours:
 
     def milliseconds(self, steps: int) -> float:
         """Of a step, as the run itself records it: everything between two evaluations."""
+        return 1e3 * self.batch_size / self._train(self._of(steps))['examples_per_second']
+
+    def turns(self, steps: int, count: int, others: Callable[[], Any]) -> list[float]:
+        """Milliseconds of a step, turn by turn of one run: everything from a turn's first call to its last result.
+
+        Args:
+          steps: a turn, rounded up to whole calls of as many as the loop takes at once.
+          count: of turns.
+          others: called before each, while our devices have nothing to do.
+        """
+        together = self.run.plan.steps_per_call
+        steps = -(-steps // together) * together
+        run = self._of((1 + count) * steps + together)  # One to compile, and a call after the last.
+        turns = Turns(steps, count, others)
+        self._train(InTurns.of(run, turns))
+        return turns.milliseconds
+
+    def _of(self, steps: int) -> assembly.Run:
         epochs = steps * self.batch_size / len(self.run.splits.train)
         schedule = dataclasses.replace(self._settings.train, epochs=epochs, eval_every=steps)
-        run = assembly.assemble(dataclasses.replace(self._settings, train=schedule))
+        return assembly.assemble(dataclasses.replace(self._settings, train=schedule), devices=self.devices)
+
+    @staticmethod
+    def _train(run: assembly.Run) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder, open('/dev/null', 'w') as silence:
-            result = runs.train(run, Workdir(folder), stream=silence)
-        return 1e3 * self.batch_size / result['examples_per_second']
+            return runs.train(run, Workdir(folder), stream=silence)
 
 
 class Bare(Ours):
@@ -78,6 +103,13 @@ class Bare(Ours):
 
         return 1e3 * timing.seconds(call, steps, self.devices)
 
+    def turns(self, steps: int, count: int, others: Callable[[], Any]) -> list[float]:
+        found = []
+        for _ in range(count):
+            others()
+            found.append(self.milliseconds(steps))
+        return found
+
 
 class Theirs(Partner):
     """The same model in a process of PyTorch's interpreter."""
@@ -95,7 +127,7 @@ class Theirs(Partner):
 
 
 def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) -> dict[str, Any]:
-    """Ours and theirs in turn, with the machine's peak between them: a large product, by whichever side is quicker.
+    """Ours and theirs in turns of `TURN`, and each round the machine's peak: a large product, by whoever is quicker.
 
     Args:
       model: a key of `cases.MODELS` or `cases.LARGE`.
@@ -104,50 +136,57 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
       seconds: that our side trains a round.
 
     Returns:
-      A row of benchmarks.json: {'model', 'device', 'dtype', 'batch_size', 'parameters', 'ours_ms', 'theirs_ms': of a
-      step, 'theirs': the quicker variant, 'variants': {variant: ms}, 'ratio': the median of the rounds' ours / theirs,
-      'spread': [least, most] of them, 'gflop': of a step's convolutions and matrix products as they are asked for,
-      zeros of the padding included, 'gbyte': of the step as it runs, as XLA counts them, 'peak_gflops',
-      'percent_of_peak': of ours}.
+      A row of benchmarks.json: {'model', 'device', 'dtype', 'batch_size', 'parameters', 'turns', 'ours_ms',
+      'theirs_ms': of a step, 'theirs': the quicker variant, 'variants': {variant: ms}, 'ratio': the median of the
+      turns' ours / theirs, 'spread': [low, high], the 95 % interval of that median, 'gflop': of a step's convolutions
+      and matrix products as they are asked for, zeros of the padding included, 'gbyte': of the step as it runs, as XLA
+      counts them, 'peak_gflops', 'percent_of_peak': of ours}.
 
     Raises:
       UserError: the interpreter cannot be run, has no torch, or builds another network.
     """
     ours = (Bare if model in LARGE else Ours)(settings_of(model))
     theirs = Theirs(python, model, ours.batch_size)
+    variants: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    peaks, draws = [], random.Random(0)
     try:
         if theirs.parameters != ours.parameters:
             raise UserError(f'{model} has {ours.parameters:,} parameters here, {theirs.parameters:,} there')
         ours.milliseconds(PROBE)  # Compiles.
-        steps = max(PROBE, round(1e3 * seconds / ours.milliseconds(PROBE)))
+        step_ms = ours.milliseconds(PROBE)
+        steps = max(1, round(1e3 * min(TURN, seconds) / step_ms))
+        a_round = max(1, round(1e3 * seconds / step_ms / steps))
         side = SIDES.get(ours.devices[0].platform, SIDE)
         peak = _peak(ours.devices, side, ours.dtype)
         for variant in VARIANTS:
             theirs.milliseconds(variant, PROBE)
-        rounds, peaks = [], []
-        for _ in range(repeats):
-            here = ours.milliseconds(steps)
-            rounds.append((here, *(theirs.milliseconds(variant, steps) for variant in VARIANTS)))
-            peaks.append(max(peak(), theirs.peak(side)))
+
+        def others() -> None:
+            if len(variants[VARIANTS[0]]) % a_round == 0:
+                peaks.append(max(peak(), theirs.peak(side)))
+            for variant in draws.sample(VARIANTS, len(VARIANTS)):
+                variants[variant].append(theirs.milliseconds(variant, steps))
+
+        turns = ours.turns(steps, repeats * a_round, others)
     finally:
         theirs.close()
-    ours_ms, *others = (statistics.median(side) for side in zip(*rounds, strict=True))
-    variants = dict(zip(VARIANTS, others, strict=True))
-    best = min(VARIANTS, key=lambda variant: variants[variant])
-    ratios = [each[0] / each[1 + VARIANTS.index(best)] for each in rounds]
-    flops = statistics.median(peaks)
+    medians = {variant: statistics.median(values) for variant, values in variants.items()}
+    best = min(VARIANTS, key=lambda variant: medians[variant])
+    ratios = [here / there for here, there in zip(turns, variants[best], strict=True)]
+    ours_ms, flops = statistics.median(turns), statistics.median(peaks)
     return {
         'model': model,
         'device': ours.devices[0].device_kind,
         'dtype': ours.dtype,
         'batch_size': ours.batch_size,
         'parameters': ours.parameters,
+        'turns': len(turns),
         'ours_ms': ours_ms,
-        'theirs_ms': variants[best],
+        'theirs_ms': medians[best],
         'theirs': best,
-        'variants': variants,
+        'variants': medians,
         'ratio': statistics.median(ratios),
-        'spread': [min(ratios), max(ratios)],
+        'spread': intervals.median(ratios),
         'gflop': ours.flops / 1e9,
         'gbyte': ours.bytes / 1e9,
         'peak_gflops': flops / 1e9,

@@ -3,11 +3,12 @@
 import json
 import pathlib
 import sys
+import types
 
 import pytest
 
-from jaxvision import settings
-from jaxvision.benchmarks import frameworks, record
+from jaxvision import assembly, settings
+from jaxvision.benchmarks import frameworks, record, turns
 from jaxvision.benchmarks.cases import LARGE, MODELS, settings_of
 
 WEIGHTS = 784 * 512 + 512 * 512 + 512 * 10  # Of the perceptron 784-512-512-10.
@@ -84,6 +85,42 @@ def test_of_a_large_model_the_step_alone_is_compared(interpreter, monkeypatch):
     monkeypatch.setattr(frameworks.Ours, 'milliseconds', None)
     row = frameworks.compare('mlp', interpreter(), repeats=1, seconds=0.01)
     assert row['ratio'] == row['ours_ms'] / 40.0 and row['dtype'] == 'float32'
+
+
+def test_turns_leave_the_others_out(monkeypatch):
+    """What the others take is no time of ours, and neither is the first turn, nor what comes after the last."""
+    now = [0.0]
+
+    def passes(seconds):
+        now[0] += seconds
+
+    monkeypatch.setattr(turns, 'time', types.SimpleNamespace(perf_counter=lambda: now[0]))
+    cut = turns.Turns(4, 3, lambda: passes(100.0))
+    for call in range(2 * 5):  # Of two steps each.
+        cut.before()
+        passes(7.0 if call < 2 else float(call))
+        cut.after(2, None)
+    assert cut.milliseconds == [1e3 * (2 + 3) / 4, 1e3 * (4 + 5) / 4, 1e3 * (6 + 7) / 4]
+    assert now[0] == 3 * 100 + 2 * 7 + sum(range(2, 10))
+
+
+def test_a_large_model_takes_turns():
+    ours, others = frameworks.Bare(settings_of('mlp')), []
+    found = ours.turns(2, 3, lambda: others.append(int(ours._state.step)))
+    assert min(found) > 0 and others == [0, 2, 4]
+
+
+def test_a_turn_of_a_run_ends_with_a_call(monkeypatch):
+    """Where the loop takes 4 steps at once, one of 5 is one of 8."""
+    monkeypatch.setattr(assembly, 'SCANNED', 4)
+    monkeypatch.setattr(assembly, 'CALLED', 1e12)
+    ours = frameworks.Ours(settings_of('mlp'))
+    counted, after = [], turns.Turns.after
+    monkeypatch.setattr(
+        turns.Turns, 'after', lambda self, steps, given: (counted.append(steps), after(self, steps, given))
+    )
+    assert len(ours.turns(5, 2, lambda: counted.append('others'))) == 2
+    assert counted == [4, 4, 'others', 4, 4, 'others', 4, 4, 4]
 
 
 def test_a_bare_step_trains():
