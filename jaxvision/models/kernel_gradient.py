@@ -3,7 +3,7 @@
 It is a convolution, too: of the images by the gradient of the output, which is as large as they are, and out comes
 something as small as a kernel. What XLA hands it to, YNN, computes a row of outputs at a time, of three here, and reads
 all images for each row. So columns and channels are one axis (the gradient's columns then lie a pixel's channels
-apart), and a row is three times as many as channels; and the images are taken a few at a time, which stay in the cache.
+apart), and a row is three times as many as channels; and as many images are taken at a time as stay in the cache.
 """
 
 import functools
@@ -13,10 +13,12 @@ import jax.numpy as jnp
 from jax import lax
 
 LAYOUT = lax.conv_dimension_numbers((1,) * 4, (1,) * 4, ('NHWC', 'HWIO', 'NHWC'))
-AT_ONCE = 4  # Images.
-# With few filters XLA does not hand it to YNN; and XLA's own is as quick with few images or many channels.
-FEW_IMAGES, FEW_FILTERS, MANY_CHANNELS = 8, 16, 128
-PART = 64  # Images at once of XLA's own: with more, it takes up to 17 times as long.
+CACHE, AT_ONCE = 2**19, 8  # Bytes of the images and gradients that are taken at once, and how many images at most.
+# With few filters XLA does not hand it to YNN; and with many channels XLA's own is as quick.
+FEW_FILTERS, MANY_CHANNELS = 16, 128
+# Images at once of XLA's own, whose time a product grows beyond them: on an AMD EPYC with 512 KiB of second-level cache
+# a core, 64 images of 32x32 took 3.5 times as long as 16 and 16. Of small maps it is quicker with more.
+LARGE, PART, PART_OF_SMALL = 16 * 16, 16, 64
 
 
 def by_kernel(x: jax.Array, gradient: jax.Array, shape: tuple[int, ...], strides, padding) -> jax.Array:
@@ -37,13 +39,13 @@ def by_kernel(x: jax.Array, gradient: jax.Array, shape: tuple[int, ...], strides
     if _suits(x, shape):
         return _in_a_loop(functools.partial(long_rows, shape=shape, strides=strides, padding=padding), x, gradient)
     part = functools.partial(_as_xla, shape=shape, strides=strides, padding=padding)
-    starts = range(0, len(x), PART)  # Not in a loop: there XLA's own is slow.
-    return functools.reduce(jnp.add, [part(x[at : at + PART], gradient[at : at + PART]) for at in starts])
+    count = PART if gradient[0, :, :, 0].size >= LARGE else PART_OF_SMALL
+    starts = range(0, len(x), count)  # Not in a loop: there XLA's own is slow.
+    return functools.reduce(jnp.add, [part(x[at : at + count], gradient[at : at + count]) for at in starts])
 
 
 def _suits(x, shape) -> bool:
-    many, narrow = len(x) > FEW_IMAGES and shape[3] > FEW_FILTERS, min(shape[2:]) < MANY_CHANNELS
-    return x.dtype == jnp.float32 and many and narrow
+    return x.dtype == jnp.float32 and shape[3] > FEW_FILTERS and min(shape[2:]) < MANY_CHANNELS
 
 
 def long_rows(x: jax.Array, gradient: jax.Array, shape: tuple[int, ...], strides, padding) -> jax.Array:
@@ -71,6 +73,18 @@ def _as_xla(x, gradient, shape, strides, padding):
 
 def _in_a_loop(part, x, gradient):
     """The sum of part(x, gradient) over parts of the batch, the first of them what the others leave over."""
-    first = len(x) % AT_ONCE or AT_ONCE
-    others = tuple(each[first:].reshape(-1, AT_ONCE, *each.shape[1:]) for each in (x, gradient))
-    return lax.scan(lambda total, own: (total + part(*own), None), part(x[:first], gradient[:first]), others)[0]
+    count = _at_once(x[0].size + gradient[0].size)
+    first = len(x) % count or min(count, len(x))
+    others = tuple(each[first:].reshape(-1, count, *each.shape[1:]) for each in (x, gradient))
+    begun = part(x[:first], gradient[:first])
+    if first == len(x):
+        return begun
+    return lax.scan(lambda total, own: (total + part(*own), None), begun, others)[0]
+
+
+def _at_once(numbers: int) -> int:
+    """How many images, of so many float32 each with their gradients: a power of two."""
+    count = AT_ONCE
+    while count > 1 and 4 * count * numbers > CACHE:
+        count //= 2
+    return count

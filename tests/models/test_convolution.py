@@ -137,7 +137,7 @@ def test_the_gradient_by_the_kernel_is_summed_over_parts_of_the_batch(choose):
         return str(jax.make_jaxpr(gradient())(kernel)).count('= conv_general_dilated[')
 
     whole, at_once = gradient()(kernel), convolutions()
-    choose(kernel_gradient, PART=3)
+    choose(kernel_gradient, PART_OF_SMALL=3)
     np.testing.assert_allclose(gradient()(kernel), whole, rtol=1e-5, atol=1e-5)
     assert convolutions() == at_once + 2  # Of 3, 3 and 1.
 
