@@ -226,7 +226,7 @@ TELL: dict[str, Callable[..., dict[str, Any]]] = {
 
 def _in_pixels(boxes: np.ndarray, size: tuple[int, int]) -> list[list[float]]:
     """Boxes [m, 4] on the network's square -> in the image's own pixels, cut off at its edges."""
-    boxes = np.clip(pixels.unletterbox_boxes(boxes, np.array(size)), 0, 1) * np.array([*size, *size])
+    boxes = pixels.unletterbox_boxes(boxes, np.array(size)) * np.array([*size, *size])
     return [[round(float(side), 2) for side in box] for box in boxes]
 
 
@@ -273,7 +273,7 @@ def read(path: str | os.PathLike) -> np.ndarray:
             warnings.simplefilter('ignore')  # Of odd metadata, and of large images: neither is wrong here.
             with Image.open(path) as image:
                 image.load()
-                return np.asarray(_rgb(ImageOps.exif_transpose(image)))
+                return np.asarray(pixels.rgb(ImageOps.exif_transpose(image)))
     except UnidentifiedImageError:
         reason = 'not an image, or a broken one'
     except OSError as error:
@@ -281,23 +281,6 @@ def read(path: str | os.PathLike) -> np.ndarray:
     except Exception as error:  # Pillow's decoders raise whatever a broken file brings about.
         reason = f'cannot be read as an image ({" ".join(str(error).split()) or type(error).__name__})'
     raise UserError(f'{path}: {reason}')
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith('I'):  # 16 or 32 bits; Pillow would cut off what is above 255.
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() >= 2**16:
-            raise ValueError('its pixels have more than 16 bits')
-        # 32 bits may hold 8; 16 bits are 16.
-        image = Image.fromarray(
-            (values if image.mode == 'I' and values.max() < 256 else values // 256).astype(np.uint8)
-        )
-    if image.mode == 'F':
-        raise ValueError('its pixels are fractions of unknown range')
-    if 'transparency' in image.info or image.mode in ('LA', 'La', 'PA', 'RGBA', 'RGBa'):
-        image = image.convert('RGBA')
-        image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
-    return image.convert('RGB')
 
 
 def draw(image: np.ndarray, found: dict[str, Any], class_names: Sequence[str]) -> np.ndarray:

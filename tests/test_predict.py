@@ -358,6 +358,25 @@ def test_what_is_transparent_is_white_in_training_too(tmp_path):
     assert close(pixels.decode((tmp_path / 'rgba.webp').read_bytes(), 3), predictions.read(tmp_path / 'rgba.webp'), 2)
 
 
+def test_transparency_that_opencv_drops(tmp_path):
+    """Found by a review: of a TIFF, of a grey PNG that names a transparent grey, and of an image turned by EXIF."""
+    rgba = np.random.default_rng(0).integers(0, 256, (5, 7, 4), dtype=np.uint8)
+    rgba[0, 0] = 0, 0, 0, 0
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(rgba).save(tmp_path / 'rgba.tif')
+    Image.fromarray(rgba).save(tmp_path / 'turned.png', exif=exif)
+    Image.fromarray(rgba).save(tmp_path / 'turned.webp', exif=exif, lossless=True)
+    Image.fromarray(np.array([[7, 200]], np.uint8)).save(tmp_path / 'grey.png', transparency=7)
+    for name, white in {'rgba.tif': 0, 'turned.png': -1, 'turned.webp': -1, 'grey.png': 0}.items():
+        shown, encoded = predictions.read(tmp_path / name), (tmp_path / name).read_bytes()
+        assert shown[0, white].tolist() == [255, 255, 255], name
+        np.testing.assert_array_equal(pixels.decode(encoded, 3), shown, name)
+        np.testing.assert_allclose(pixels.decode(encoded, 1)[..., 0], shown @ [0.299, 0.587, 0.114], atol=1)
+    stored = pixels.decode((tmp_path / 'turned.png').read_bytes(), 3, upright=False)
+    np.testing.assert_array_equal(np.rot90(stored, -1), predictions.read(tmp_path / 'turned.png'))
+
+
 def test_whole_numbers_of_32_bits_may_be_8(tmp_path):
     Image.fromarray(np.array([[0, 200]], np.int32)).save(tmp_path / 'a.tif')
     assert predictions.read(tmp_path / 'a.tif')[0, :, 0].tolist() == [0, 200]

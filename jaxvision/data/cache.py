@@ -22,7 +22,7 @@ from jaxvision.data.source import Source
 from jaxvision.errors import UserError
 
 BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
-FORMAT = 4  # To be raised when decoding, or what is kept of it, changes: then what was decoded before is not used.
+FORMAT = 5  # To be raised when decoding, or what is kept of it, changes: then what was decoded before is not used.
 
 
 def cache_dir() -> pathlib.Path:

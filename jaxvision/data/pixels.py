@@ -1,7 +1,11 @@
 """Encoded image bytes -> uint8 pixels; and images of any shape -> squares, with their boxes."""
 
+import io
+import warnings
+
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
 PADDING = 114  # The grey around a letterboxed image: about the mean of natural images.
 
@@ -21,36 +25,60 @@ def decode(encoded: bytes, channels: int, image_size: int = 0, *, upright: bool 
     Raises:
       ValueError: the bytes are no image.
     """
-    flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
-    if not upright:
-        flag |= cv2.IMREAD_IGNORE_ORIENTATION
-    data = np.frombuffer(encoded, np.uint8)
-    image = cv2.imdecode(data, flag) if encoded else None
+    image = _seen_through(encoded, channels, upright) if encoded else None
+    if image is None:
+        image = _opaque(encoded, channels, upright) if encoded else None
     if image is None:
         raise ValueError('not an image, or a broken one')
-    if _may_be_transparent(encoded):
-        image = _on_white(image, cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
     if image_size:
         height, width = image.shape[:2]  # Each axis that shrinks is averaged over, also where the other one grows.
         image = cv2.resize(image, (min(width, image_size), min(height, image_size)), interpolation=cv2.INTER_AREA)
         image = cv2.resize(image, (image_size, image_size), interpolation=cv2.INTER_LINEAR)
-    return image[..., None] if channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image.reshape(*image.shape[:2], channels)
 
 
-def _may_be_transparent(encoded: bytes) -> bool:
-    """Of a PNG: whether its colour type has transparency, or it names a colour that is. Any WebP may be."""
-    if encoded.startswith(b'\x89PNG\r\n\x1a\n'):
-        return encoded[25:26] in (b'\x04', b'\x06') or b'tRNS' in encoded[: encoded.find(b'IDAT')]
-    return encoded[8:12] == b'WEBP'
+def _opaque(encoded: bytes, channels: int, upright: bool) -> np.ndarray | None:
+    flag = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flag if upright else flag | cv2.IMREAD_IGNORE_ORIENTATION)
+    return image if image is None or channels == 1 else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def _on_white(image: np.ndarray, stored: np.ndarray | None) -> np.ndarray:
-    """The decoded image by its transparency, which OpenCV puts in a fourth channel of what is stored."""
-    if stored is None or stored.shape[:2] != image.shape[:2] or stored.shape[2:] != (4,):
-        return image
-    share = stored[..., 3] / np.float32(np.iinfo(stored.dtype).max)
-    share = share if image.ndim == 2 else share[..., None]
-    return np.rint(image * share + 255 * (1 - share)).astype(np.uint8)
+def _seen_through(encoded: bytes, channels: int, upright: bool) -> np.ndarray | None:
+    """An image of which something is transparent, by Pillow: OpenCV would drop that. None of any other image."""
+    if encoded.startswith(b'\xff\xd8'):
+        return None  # A JPEG cannot be.
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # Of odd metadata, and of large images.
+            with Image.open(io.BytesIO(encoded)) as image:
+                if not image.has_transparency_data:
+                    return None
+                picture = rgb(ImageOps.exif_transpose(image) if upright else image)
+    except Exception:  # Pillow's decoders raise whatever a broken file brings about.
+        return None
+    return np.asarray(picture if channels == 3 else picture.convert('L'))
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode in 8 bits a colour, and on white where it is transparent.
+
+    Raises:
+      ValueError: its pixels are what 8 bits cannot hold.
+    """
+    if image.mode.startswith('I'):  # 16 or 32 bits; Pillow would cut off what is above 255.
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() >= 2**16:
+            raise ValueError('its pixels have more than 16 bits')
+        # 32 bits may hold 8; 16 bits are 16.
+        image = Image.fromarray(
+            (values if image.mode == 'I' and values.max() < 256 else values // 256).astype(np.uint8)
+        )
+    if image.mode == 'F':
+        raise ValueError('its pixels are fractions of unknown range')
+    if image.has_transparency_data:
+        image = image.convert('RGBA')
+        image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
+    return image.convert('RGB')
 
 
 def letterbox(image: np.ndarray, size: int) -> np.ndarray:
@@ -95,9 +123,9 @@ def letterbox_boxes(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def unletterbox_boxes(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """The inverse of `letterbox_boxes`; what lay on the grey comes out below 0 or above 1."""
+    """The inverse of `letterbox_boxes`, cut off at the image's edges: a box on the grey alone has no extent there."""
     share, start = _shares(sizes)
-    return ((np.asarray(boxes) - start) / share).astype(np.float32)
+    return np.clip((np.asarray(boxes) - start) / share, 0, 1).astype(np.float32)
 
 
 def _shares(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -46,14 +46,11 @@ class Detection:
         assert objects is not None
         sizes = objects.sizes[ids]
 
-        def restored(boxes: np.ndarray) -> np.ndarray:
-            return np.clip(pixels.unletterbox_boxes(boxes, sizes), 0, 1)
-
-        boxes = restored(outputs.boxes)
+        boxes = pixels.unletterbox_boxes(outputs.boxes, sizes)
         there = outputs.valid & (boxes[..., :2] < boxes[..., 2:]).all(axis=-1)
         said = metrics.Detections(boxes, outputs.scores, outputs.classes, there)
         truth = metrics.GroundTruth(
-            restored(objects.boxes[ids]),
+            pixels.unletterbox_boxes(objects.boxes[ids], sizes),
             objects.classes[ids],
             objects.valid[ids],
             objects.ignored[ids],
