@@ -464,6 +464,9 @@ def _unread_recipe(recipe: Settings | Teacher, task: str, prefix: str) -> dict[s
     for key in (f.name for f in dataclasses.fields(Model)):
         if key not in known:
             unread[f'{prefix}model.{key}'] = f'the model is {recipe.model.name}, which has no such thing'
+    if recipe.model.name == 'mlp' and not recipe.model.hidden:
+        for key in ('activation', 'dropout', *(('norm', 'width') if task == 'classify' else ())):
+            unread[f'{prefix}model.{key}'] = 'model.hidden is empty: there is no layer before the head'
     if recipe.data.full_batch:
         unread[f'{prefix}data.batch_size'] = 'data.full_batch is set'
     augment = recipe.augment

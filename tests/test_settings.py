@@ -84,6 +84,13 @@ def test_unknown_key_in_a_config_file():
         ('model.dense', {'task': 'localize'}, 'the task is localize'),
         ('teacher.loss.box', {'distill.weight': 0.5}, 'the task is classify'),
         ('data.path', {}, 'voc_folder'),
+        ('model.dropout', {'model.name': 'mlp', 'model.hidden': ()}, 'hidden is empty'),
+        ('model.norm', {'model.name': 'mlp', 'model.hidden': ()}, 'hidden is empty'),
+        (
+            'teacher.model.width',
+            {'distill.weight': 0.5, 'teacher.model.name': 'mlp', 'teacher.model.hidden': ()},
+            'empty',
+        ),
     ],
 )
 def test_an_override_that_nothing_reads(key, changes, why):
@@ -107,6 +114,7 @@ def test_an_override_that_nothing_reads(key, changes, why):
         ('loss.box', {'task': 'localize'}),
         ('data.generated_most', {'data.name': 'generated_objects'}),
         ('seed', {}),
+        ('model.norm', {'model.name': 'mlp', 'model.hidden': (), 'task': 'localize'}),
     ],
 )
 def test_an_override_that_something_reads(key, changes):

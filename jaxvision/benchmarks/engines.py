@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxvision import assembly
+from jaxvision.errors import UserError
 from jaxvision.settings import Settings
 from jaxvision.sweeps import runner, trials
 from jaxvision.sweeps.designs import Sweep
@@ -74,8 +75,13 @@ def overhead(base: Settings, sweep: Sweep, *, processes: int) -> dict[str, Any]:
     Returns:
       {'trials', 'seconds': of the sweep, 'own': seconds that a trial takes in a warm process, its records included,
       'overhead': processes * seconds / trials - own}.
+
+    Raises:
+      UserError: a trial has a teacher, whose training would count as overhead.
     """
     some = trials.expand(base, sweep, pathlib.Path('.'))
+    if any(trial.settings.distills for trial in some):
+        raise UserError('the overhead of a trial is that of one without a teacher: set distill.weight to 0')
     own = []
     with tempfile.TemporaryDirectory() as folder:
         for trial in trials.check(trials.expand(base, sweep, pathlib.Path(folder)))[:20]:

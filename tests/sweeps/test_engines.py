@@ -1,16 +1,18 @@
 """Engines: stacked trials equal separate ones, a worker serves many trials, and one that fails or dies costs itself."""
 
+import contextlib
 import csv
 import io
 import signal
 import time
 
 import pytest
+import submitit
 
 from jaxvision import settings
 from jaxvision.errors import Stopped, UserError
 from jaxvision.sweeps import designs, reproduce, runner, table, trials
-from jaxvision.sweeps.engines import processes
+from jaxvision.sweeps.engines import processes, slurm
 from jaxvision.sweeps.reports import entries
 from jaxvision.training import parallel, stack
 from jaxvision.training.records import Workdir
@@ -222,6 +224,28 @@ def test_a_worker_that_cannot_start_is_told(children, monkeypatch, tmp_path):
     monkeypatch.setenv('PYTHONPATH', str(tmp_path))
     with pytest.raises(UserError, match='a worker exited with 1 before it was ready; see .*worker-0.log'):
         run('processes', tmp_path / 'sweep', tiny(), designs.seeds({'plain': {}}, seeds=2), count=1)
+
+
+def test_a_trial_that_ends_before_the_submission_does_is_told(monkeypatch, tmp_path):
+    """Found by a review: the progress counted one too few."""
+
+    class Ended:
+        def done(self):
+            return True
+
+    class Executor:
+        def __init__(self, **options):
+            self.batch, self.update_parameters = contextlib.nullcontext, lambda **parameters: None
+
+        def submit(self, job):
+            job()
+            return Ended()
+
+    monkeypatch.setattr(submitit, 'AutoExecutor', Executor)
+    monkeypatch.setattr(slurm.setup, 'process', lambda: None)
+    monkeypatch.setattr(slurm.suited, 'run', one_by_one)
+    _, told = run('slurm', tmp_path, tiny(), designs.seeds({'plain': {}}, seeds=2), wanted={'cluster': 'local'})
+    assert 'sweep: 2/2 trials' in told
 
 
 def test_slurm_is_wanted_but_not_here(monkeypatch, tmp_path):

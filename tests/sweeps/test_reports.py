@@ -336,6 +336,15 @@ def test_comparison_of_runs_and_a_sweep(tmp_path):
     assert 'the 8 with the best validation' in found.text
 
 
+def test_curves_of_more_workdirs_than_colours_are_the_best(tmp_path):
+    """Found by a review: the first eight were drawn, and said to be one of each workdir."""
+    paths = [store_run(tmp_path / f'run{place}', 0.9 + 0.005 * place) for place in range(10)]
+    found = compared(tmp_path, *paths)
+    assert 'Of 10 results, the 8 with the best validation.' in found.text
+    key = found.text[: found.text.index('Of 10 results')].rpartition('Learning curves')[2]
+    assert all((f'run{place}' in key) == (place > 1) for place in range(10))
+
+
 def test_comparison_names_first_what_forbids_it(tmp_path):
     other = {'dataset': ENVIRONMENT['dataset'] | {'held_out': 'b0b'}, 'versions': {'python': '3.12.1', 'jax': '0.10.2'}}
     a, b = store_run(tmp_path / 'a'), store_run(tmp_path / 'b', **other)

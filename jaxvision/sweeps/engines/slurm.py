@@ -119,7 +119,8 @@ def _submit(some: Sequence[Trial], root: pathlib.Path, values: Mapping[str, Any]
     """
     import submitit
 
-    parts = [part for part in trials.parts(some, values['trials']) if trials.waiting(part)]
+    parts = [(part, trials.waiting(part)) for part in trials.parts(some, values['trials'])]
+    parts = [(part, left) for part, left in parts if left]  # Asked before a job may have ended some.
     before = os.environ.get('PYTHONPATH')
     os.environ['PYTHONPATH'] = python_path()
     try:
@@ -128,8 +129,8 @@ def _submit(some: Sequence[Trial], root: pathlib.Path, values: Mapping[str, Any]
             name='jaxvision', **{PARAMETERS[key]: value for key, value in values.items() if key in PARAMETERS and value}
         )
         with executor.batch():
-            jobs = [executor.submit(Job(part, root)) for part in parts]
-        return {job: trials.waiting(part) for job, part in zip(jobs, parts, strict=True)}
+            jobs = [(executor.submit(Job(part, root)), left) for part, left in parts]
+        return dict(jobs)
     except (RuntimeError, ValueError, OSError) as error:
         raise UserError(f'cannot submit jobs: {error}') from error
     finally:

@@ -226,11 +226,16 @@ def _curves(sources: Sequence[Source]) -> str:
     shown, cut = entries, ''
     if len(entries) > CURVES:
         order = sorted(entries, key=lambda entry: -(number(entry.headline.get('validation')) or 0.0))
-        firsts = {next(e.name for e in order if e.source == which) for which in {e.source for e in entries}}
-        rest = [entry.name for entry in order if entry.name not in firsts]
-        keep = firsts | set(rest[: max(CURVES - len(firsts), 0)])
-        shown = [entry for entry in entries if entry.name in keep][:CURVES]
-        cut = f' Of {len(entries)} results, the {len(shown)} with the best validation, of each workdir at least one.'
+        firsts, of_each = (
+            {next(e.name for e in order if e.source == which) for which in {e.source for e in entries}},
+            '',
+        )
+        if len(firsts) <= CURVES:
+            of_each = ', of each workdir at least one'
+            order.sort(key=lambda entry: entry.name not in firsts)
+        keep = {entry.name for entry in order[:CURVES]}
+        shown = [entry for entry in entries if entry.name in keep]
+        cut = f' Of {len(entries)} results, the {len(shown)} with the best validation{of_each}.'
     colors = {entry.name: PALETTE[place] for place, entry in enumerate(shown)}
     drawn = []
     for split, title in (('validation', 'Validation error'), ('train', 'Train error, clean')):
