@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvision.models import plain
+from jaxvision.models import by_head, plain
 from jaxvision.models.dense import Dense
 
 MOST = 128  # Features a head that the kernel takes; a multiple of 8, too.
@@ -46,8 +46,8 @@ def fused(dtype: jnp.dtype, features: int) -> bool:
 def attend(query: jax.Array, key: jax.Array, value: jax.Array, tokens: int) -> jax.Array:
     """What a head gathers: the values of the first `tokens`, weighted by a softmax of key x query / sqrt(feature).
 
-    XLA computes what is not `fused`, and odd numbers of tokens, whose gradient the kernel does not have. Both are equal
-    within rounding.
+    XLA computes what is not `fused`, and odd numbers of tokens, whose gradient the kernel does not have; on CPU
+    `by_head`. All are equal within rounding.
 
     Args:
       query, key, value: [batch, token, head, feature].
@@ -62,6 +62,8 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, tokens: int) -> j
         if tokens < there:  # Made of the query: so each of stacked networks has its own. jax 0.10.2 gives them none.
             lengths = jnp.where(query[:, 0, 0, 0] > 0, tokens, tokens).astype(jnp.int32)
         return kernel(query, key, value, query_seq_lengths=lengths, key_value_seq_lengths=lengths)
+    if tokens == there and query.dtype == jnp.float32 and jax.default_backend() == 'cpu' and not plain.asked():
+        return by_head.attend(query, key, value)
     mask = None if tokens == there else jnp.arange(there) < tokens
     return nn.dot_product_attention(query, key, value, mask=mask, dtype=query.dtype)
 
