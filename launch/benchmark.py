@@ -102,9 +102,8 @@ def _frameworks() -> None:
     command.set_up()
     from jaxvision.benchmarks import frameworks, record
 
-    surroundings = frameworks.surroundings(PYTORCH.value)
     for model in chosen:
-        row = frameworks.compare(model, PYTORCH.value, repeats=REPEATS.value, seconds=SECONDS.value)
+        row, surroundings = frameworks.apart(model, PYTORCH.value, repeats=REPEATS.value, seconds=SECONDS.value)
         found = record.update(pathlib.Path(OUTPUT.value or 'benchmarks.json'), [row], surroundings)
         print(record.table({'rows': [row]}).splitlines()[-1], flush=True)
     print(record.table(found))
