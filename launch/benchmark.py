@@ -102,8 +102,10 @@ def _frameworks() -> None:
     command.set_up()
     from jaxvision.benchmarks import frameworks, record
 
+    surroundings = frameworks.apart(frameworks.surroundings, PYTORCH.value)
+    rounds = {'repeats': REPEATS.value, 'seconds': SECONDS.value}
     for model in chosen:
-        row, surroundings = frameworks.apart(model, PYTORCH.value, repeats=REPEATS.value, seconds=SECONDS.value)
+        row = frameworks.apart(frameworks.compare, model, PYTORCH.value, **rounds)
         found = record.update(pathlib.Path(OUTPUT.value or 'benchmarks.json'), [row], surroundings)
         print(record.table({'rows': [row]}).splitlines()[-1], flush=True)
     print(record.table(found))

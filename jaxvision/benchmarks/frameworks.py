@@ -196,15 +196,14 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
     }
 
 
-def apart(model: str, python: str, **options) -> tuple[dict[str, Any], dict[str, Any]]:
-    """`compare` in a process of its own, as a run has one, and what its figures depend on.
+def apart(what: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """what(*args, **options) in a process of its own, as a run has one.
 
     In one that had trained others before, a perceptron's step took 1.9 times as long, and the cnn's 1.2 times.
     """
     spawn = multiprocessing.get_context('spawn')
     with concurrent.futures.ProcessPoolExecutor(1, spawn, setup.process) as process:
-        row = process.submit(compare, model, python, **options).result()
-        return row, process.submit(surroundings, python).result()
+        return process.submit(what, *args, **options).result()
 
 
 def _step(run: assembly.Run) -> jax.stages.Traced:
