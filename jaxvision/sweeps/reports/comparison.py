@@ -226,10 +226,8 @@ def _curves(sources: Sequence[Source]) -> str:
     shown, cut = entries, ''
     if len(entries) > CURVES:
         order = sorted(entries, key=lambda entry: -(number(entry.headline.get('validation')) or 0.0))
-        firsts, of_each = (
-            {next(e.name for e in order if e.source == which) for which in {e.source for e in entries}},
-            '',
-        )
+        firsts = {next(e.name for e in order if e.source == which) for which in {e.source for e in entries}}
+        of_each = ''
         if len(firsts) <= CURVES:
             of_each = ', of each workdir at least one'
             order.sort(key=lambda entry: entry.name not in firsts)
