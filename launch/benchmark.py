@@ -100,12 +100,12 @@ def _frameworks() -> None:
             raise UserError(f'--models={model} is unknown; there are {", ".join(cases.MODELS | cases.LARGE)}')
     chosen = MODELS.value or list(cases.MODELS)
     command.set_up()
-    from jaxvision.benchmarks import frameworks, record
+    from jaxvision.benchmarks import apart, frameworks, record
 
-    surroundings = frameworks.apart(frameworks.surroundings, PYTORCH.value)
+    surroundings = apart.call(frameworks.surroundings, PYTORCH.value)
     rounds = {'repeats': REPEATS.value, 'seconds': SECONDS.value}
     for model in chosen:
-        row = frameworks.apart(frameworks.compare, model, PYTORCH.value, **rounds)
+        row = apart.call(frameworks.compare, model, PYTORCH.value, **rounds)
         found = record.update(pathlib.Path(OUTPUT.value or 'benchmarks.json'), [row], surroundings)
         print(record.table({'rows': [row]}).splitlines()[-1], flush=True)
     print(record.table(found))
@@ -113,13 +113,14 @@ def _frameworks() -> None:
 
 def _rows(rows: Iterable[dict[str, Any]], line: Callable[[dict[str, Any]], str]) -> None:
     """Tells each row, and keeps it in the file at once: the next may take minutes."""
-    from jaxvision.benchmarks import frameworks, record
+    from jaxvision.benchmarks import apart, frameworks, record
 
+    machine = apart.call(frameworks.machine)  # Before anything is written, and without taking an accelerator's memory.
     path, found = pathlib.Path(OUTPUT.value or f'results/{OF.value}.json'), []
     for row in rows:
         print(line(row), flush=True)
         found.append(row)
-        record.write(path, {'environment': frameworks.machine(), 'rows': found})
+        record.write(path, {'environment': machine, 'rows': found})
 
 
 def _parts() -> None:

@@ -5,9 +5,7 @@ under another interpreter, eager and compiled, of which the quicker counts. Turn
 machine lasts for seconds, and then it strikes all sides.
 """
 
-import concurrent.futures
 import dataclasses
-import multiprocessing
 import pathlib
 import random
 import statistics
@@ -30,7 +28,7 @@ from jaxvision.errors import UserError
 from jaxvision.metrics import intervals
 from jaxvision.models import cost, plain
 from jaxvision.settings import Settings
-from jaxvision.training import environment, setup, step
+from jaxvision.training import environment, step
 from jaxvision.training.records import Workdir
 
 VARIANTS = ('eager', 'compiled')
@@ -194,16 +192,6 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
         'peak_gflops': flops / 1e9,
         'percent_of_peak': 100 * ours.flops / (1e-3 * ours_ms) / flops,
     }
-
-
-def apart(what: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """what(*args, **options) in a process of its own, as a run has one.
-
-    In one that had trained others before, a perceptron's step took 1.9 times as long, and the cnn's 1.2 times.
-    """
-    spawn = multiprocessing.get_context('spawn')
-    with concurrent.futures.ProcessPoolExecutor(1, spawn, setup.process) as process:
-        return process.submit(what, *args, **options).result()
 
 
 def _step(run: assembly.Run) -> jax.stages.Traced:

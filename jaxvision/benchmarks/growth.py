@@ -1,20 +1,17 @@
 """How images/s change with the batch, the width, the dataset, the devices and the number of trials of a sweep."""
 
-import concurrent.futures
-import multiprocessing
-import os
 import pathlib
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from jaxvision import settings
-from jaxvision.benchmarks import engines
+from jaxvision.benchmarks import apart, engines
 from jaxvision.benchmarks.cases import settings_of
 from jaxvision.benchmarks.frameworks import Ours
 from jaxvision.settings import Settings
 from jaxvision.sweeps import designs
-from jaxvision.training import environment, setup
+from jaxvision.training import environment
 
 MODEL = 'cnn'
 # Axis -> what is overridden, its values, and what else is.
@@ -70,21 +67,14 @@ def _rounds(some: Sequence[Settings], repeats: int, seconds: float) -> tuple[lis
 
 def _apart(some: Sequence[Settings], repeats: int, seconds: float) -> tuple[list[list[float]], list[int]]:
     """The same, each in a process that has as many CPU devices as it asks for, or as cores."""
-    spawn, rounds = multiprocessing.get_context('spawn'), []
+    rounds = []
     for _ in range(repeats):
         rounds.append([])
         for each in some:
-            count = max(each.devices, environment.cores())
-            with concurrent.futures.ProcessPoolExecutor(1, spawn, _begin, (count,)) as process:
-                ((rate,),), _ = process.submit(_rounds, [each], 1, seconds).result()
+            devices = max(each.devices, environment.cores())
+            ((rate,),), _ = apart.call(_rounds, [each], 1, seconds, cpu_devices=devices)
             rounds[-1].append(rate)
     return rounds, [each.devices for each in some]
-
-
-def _begin(devices: int) -> None:
-    os.environ.pop('XLA_FLAGS', None)
-    os.environ['JAX_PLATFORMS'] = 'cpu'
-    setup.process(devices)
 
 
 def _trials(repeats: int) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What a step costs beside others of ours: evaluation, distillation, and many small networks as one program.
 
-Every figure is a ratio of programs that ran in turn in one process, with as many calls under way as the loop has.
+Every figure is a ratio of programs that ran in turn in one process, which nothing else ran in, with as many calls under
+way as the loop has.
 """
 
 import dataclasses
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvision import assembly, rng, settings
-from jaxvision.benchmarks import timing
+from jaxvision.benchmarks import apart, timing
 from jaxvision.benchmarks.cases import COMMON, settings_of
 from jaxvision.data import order, resident
 from jaxvision.settings import Settings
@@ -34,13 +35,14 @@ TINY = {'data.generated_shape': (8, 8, 1), 'data.batch_size': 64}
 
 def measure(parts: Sequence[str] = PARTS, *, repeats: int = 5, seconds: float = 2.0) -> Iterator[dict[str, Any]]:
     """Rows of results/parts.json: what `evaluate`, `distil` and `stack` return, and which `part` it is, of `PARTS`."""
+    rounds = {'repeats': repeats, 'seconds': seconds}
     for model in MODELS if 'evaluation' in parts else ():
-        yield {'part': 'evaluation', **evaluate(model, repeats=repeats, seconds=seconds)}
+        yield {'part': 'evaluation', **apart.call(evaluate, model, **rounds)}
     for student, teacher in PAIRS if 'distillation' in parts else ():
-        yield {'part': 'distillation', **distil(student, teacher, repeats=repeats, seconds=seconds)}
+        yield {'part': 'distillation', **apart.call(distil, student, teacher, **rounds)}
     for name, values in SMALL.items() if 'stack' in parts else ():
         small = settings.override(Settings(), COMMON | TINY | values)
-        yield {'part': 'stack', **stack(small, name, repeats=repeats, seconds=seconds)}
+        yield {'part': 'stack', **apart.call(stack, small, name, **rounds)}
 
 
 def evaluate(model: str, *, repeats: int = 5, seconds: float = 2.0) -> dict[str, Any]:

@@ -5,6 +5,10 @@ Large arrays are otherwise fetched from the system anew at every step, a fifth o
 arrays are one block, freed at its end. To align the next such block, glibc looks for 96 bytes more than that, and does
 not find them where a small object has meanwhile taken what was cut off: it goes on to new memory, until holes enough
 lie side by side. That run took 740 to 1,270 MiB at its peak so, and 690 where nothing was kept.
+
+And where a process has compiled much, every array is sought among the holes that this left: a perceptron's step went
+from 0.16 to 1.4 ms in here after four other models, 1.2 times as long in all. With an arena a thread it was 1.04 times,
+but each arena then keeps what its threads free: 1.7 GiB lay in memory at that time, against 0.5.
 """
 
 import contextlib

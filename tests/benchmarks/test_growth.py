@@ -55,6 +55,12 @@ def test_stacked_networks():
     assert row['spread'][0] <= row['times'] <= row['spread'][1]
 
 
+def test_parts_are_measured_one_by_one(monkeypatch):
+    monkeypatch.setattr(parts, 'SMALL', {'tiny': {'model.name': 'mlp', 'model.hidden': (4,)}})
+    (row,) = parts.measure(['stack'], repeats=1, seconds=0.01)
+    assert (row['part'], row['model']) == ('stack', 'tiny')
+
+
 def test_evaluation_and_distillation(monkeypatch):
     for name in ('mlp', 'cnn'):
         monkeypatch.setitem(cases.MODELS, name, {**parts.TINY, 'model.name': 'mlp', 'model.hidden': (4,)})
