@@ -19,6 +19,7 @@ from jaxvision.tasks.distill import Distill
 from jaxvision.tasks.task import Task, Variables
 from jaxvision.training import environment, evaluation, loop, state, step
 from jaxvision.training.checkpoints import Checkpoints, best_step
+from jaxvision.training.clock import typical_rate
 from jaxvision.training.records import Workdir
 
 PATIENCE = 60.0  # Seconds that a trial trains before its states are written.
@@ -85,7 +86,7 @@ def train(
     best_outputs = outputs
     if best is not last:
         best_outputs = {name: collect(best, ids) for name, ids in run.splits.items()}
-    rate = float(np.median([record['examples_per_second'] for record in records]))
+    rate = typical_rate(record['examples_per_second'] for record in records)
     result = results(run, last.params, last.variables, (seconds, rate), outputs, chosen, best_outputs)
     others = {}
     if teacher is not None:

@@ -21,6 +21,7 @@ from jaxvision.errors import UserError
 from jaxvision.settings import Settings
 from jaxvision.tasks.task import Variables
 from jaxvision.training import environment
+from jaxvision.training.clock import typical_rate
 from jaxvision.training.records import Workdir
 from jaxvision.training.reports import page
 
@@ -100,7 +101,7 @@ def restore(folder: pathlib.Path, settings: Settings) -> Teacher:
             'task': settings.task,
             'steps': results[0]['steps'],
             'seconds': sum(result['seconds'] for result in results),
-            'examples_per_second': float(np.median([result['examples_per_second'] for result in results])),
+            'examples_per_second': typical_rate(result['examples_per_second'] for result in results),
             'parameters': sum(result['parameters'] for result in results),
             **runs.conclude(run, outputs),
         }

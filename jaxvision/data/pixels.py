@@ -25,9 +25,9 @@ def decode(encoded: bytes, channels: int, image_size: int = 0, *, upright: bool 
     Raises:
       ValueError: the bytes are no image.
     """
-    image = _seen_through(encoded, channels, upright) if encoded else None
-    if image is None:
-        image = _opaque(encoded, channels, upright) if encoded else None
+    image = _seen_through(encoded, channels, upright)
+    if image is None and encoded:  # OpenCV raises what is its own where there are no bytes.
+        image = _opaque(encoded, channels, upright)
     if image is None:
         raise ValueError('not an image, or a broken one')
     if image_size:

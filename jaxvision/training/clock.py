@@ -1,9 +1,11 @@
 """Time spent training: without evaluations and saves, and for the rate without what compiles."""
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import jax
+import numpy as np
 
 
 class Clock:
@@ -58,3 +60,14 @@ class Clock:
         """Examples a second since the run started, 0 before there is anything to tell."""
         seconds = self.seconds_a_step()
         return self._batch_size / seconds if seconds else 0.0
+
+
+def typical_rate(rates: Iterable[float]) -> float:
+    """The median of examples a second, of those that there was anything to tell of; 0 where there was not."""
+    known = [rate for rate in rates if rate]
+    return float(np.median(known)) if known else 0.0
+
+
+def told_rate(rate: float) -> str:
+    """Examples a second as they are printed; a dash where there is nothing to tell yet."""
+    return f'{rate:,.0f}' if rate else '–'

@@ -5,6 +5,8 @@ from typing import Any
 
 import tqdm
 
+from jaxvision.training.clock import told_rate
+
 
 class Progress:
     """Reports one run of training.
@@ -31,7 +33,7 @@ class Progress:
     def advance(self, step: int, loss: float, examples_per_second: float) -> None:
         """Called every few steps."""
         if self._bar is not None:
-            self._scores |= {'loss': f'{loss:.4f}', 'images/s': f'{examples_per_second:,.0f}'}
+            self._scores |= {'loss': f'{loss:.4f}', 'images/s': told_rate(examples_per_second)}
             self._bar.set_postfix(self._scores, refresh=False)
             self._bar.update(step - self._shown)
         self._shown = step
@@ -47,7 +49,7 @@ class Progress:
             f'{self._label}: step {record["step"]}/{self._steps}, loss {record["loss"]:.4f}, '
             f'{metric}clean train {record[f"train_{self._headline}"]:.1%}, '
             f'validation {record[f"validation_{self._headline}"]:.1%}, '
-            f'{record["examples_per_second"]:,.0f} images/s, ETA {seconds_left:.0f} s',
+            f'{told_rate(record["examples_per_second"])} images/s, ETA {seconds_left:.0f} s',
             file=self._stream,
             flush=True,
         )

@@ -13,6 +13,7 @@ from jaxvision import assembly, runs, settings
 from jaxvision.errors import Stopped
 from jaxvision.training import evaluation, loop, progress
 from jaxvision.training.checkpoints import Checkpoints
+from jaxvision.training.clock import typical_rate
 from jaxvision.training.records import Workdir
 
 
@@ -148,6 +149,15 @@ def test_no_first_call_of_some_steps_is_in_the_speed(tmp_path, monkeypatch):
     result = runs.train(run, Workdir(tmp_path), stream=io.StringIO())
     counted = run.plan.steps - 3 - 1
     assert 0 < counted * 20 / result['examples_per_second'] < slow < result['seconds']
+
+
+def test_a_rate_that_nothing_tells_is_none(tmp_path):
+    """It was 0 images/s where each call was the first of so many steps, and halved the rate where one more came."""
+    steps = linear(epochs=1.0, eval_every=100).plan.steps
+    run, stream = linear(epochs=1.0, eval_every=100, steps_per_call=steps), io.StringIO()
+    assert runs.train(run, Workdir(tmp_path), stream=stream)['examples_per_second'] == 0
+    assert ' – images/s' in stream.getvalue()
+    assert typical_rate([0.0, 3000.0, 5000.0]) == 4000.0 and typical_rate([0.0]) == 0.0
 
 
 def test_signal_while_losses_are_fetched_saves_the_next_step(tmp_path, monkeypatch):

@@ -20,7 +20,7 @@ from jaxvision.sweeps import trials
 from jaxvision.sweeps.trials import Trial
 from jaxvision.training import allocator, evaluation, loop
 from jaxvision.training.checkpoints import best_step
-from jaxvision.training.clock import Clock
+from jaxvision.training.clock import Clock, typical_rate
 from jaxvision.training.records import Workdir
 from jaxvision.training.stack import stack
 
@@ -234,7 +234,7 @@ def _conclude(members: Sequence[_Member], teacher, collect, states, best, second
         chosen = best_step(member.records, run.rank)
         last = {name: outputs[name][index] for name in splits}
         theirs = last if chosen == run.plan.steps else {name: best_outputs[name][index] for name in splits}
-        rate = float(np.median([record['examples_per_second'] for record in member.records]))
+        rate = typical_rate(record['examples_per_second'] for record in member.records)
         result = runs.results(run, variables['params'], variables, (seconds, rate), last, chosen, theirs)
         if teacher is not None:
             result['teacher'] = teacher.record

@@ -20,7 +20,7 @@ def record(records: Records) -> str:
     if teacher.get('workdir'):
         told['Teacher'] = f'{teacher["workdir"]}, hash {teacher.get("hash", "–")}'
     speed = number(records.result.get('examples_per_second'))
-    if speed is not None:
+    if speed:
         told['Speed'] = f'{speed:,.0f} examples a second'
     parts = [listed(told), problems((environment.get('dataset') or {}).get('problems') or ())]
     if not environment:
