@@ -86,7 +86,7 @@ def train(
     best_outputs = outputs
     if best is not last:
         best_outputs = {name: collect(best, ids) for name, ids in run.splits.items()}
-    rate = typical_rate(record['examples_per_second'] for record in records)
+    rate = typical_rate(records)
     result = results(run, last.params, last.variables, (seconds, rate), outputs, chosen, best_outputs)
     others = {}
     if teacher is not None:

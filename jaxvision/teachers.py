@@ -101,7 +101,7 @@ def restore(folder: pathlib.Path, settings: Settings) -> Teacher:
             'task': settings.task,
             'steps': results[0]['steps'],
             'seconds': sum(result['seconds'] for result in results),
-            'examples_per_second': typical_rate(result['examples_per_second'] for result in results),
+            'examples_per_second': typical_rate(results),
             'parameters': sum(result['parameters'] for result in results),
             **runs.conclude(run, outputs),
         }

@@ -140,19 +140,20 @@ def _parts() -> None:
 
 def _growth() -> None:
     command.set_up()
-    from jaxvision.benchmarks import frameworks, growth, record
+    from jaxvision.benchmarks import apart, frameworks, growth, record
 
     known = (*growth.AXES, 'trials')
     for axis in AXES.value:
         if axis not in known:
             raise UserError(f'--axes={axis} is unknown; there are {", ".join(known)}')
+    machine = apart.call(frameworks.machine)
     path = pathlib.Path(OUTPUT.value or 'results/growth.json')
     for axis in AXES.value or known:
         points = growth.along(axis, repeats=REPEATS.value, seconds=SECONDS.value)
         rates = ', '.join(f'{point["at"]:g}: {point["images_per_second"]:,.0f}' for point in points)
         print(f'{axis:<8} {rates}', flush=True)
         found = record.read(path) or {'axes': {}}
-        found |= {'environment': frameworks.machine(), 'model': growth.MODEL}
+        found |= {'environment': machine, 'model': growth.MODEL}
         axes = {**found['axes'], axis: points}
         found['axes'] = {name: axes[name] for name in known if name in axes}
         record.write(path, found)

@@ -1,7 +1,7 @@
 """Time spent training: without evaluations and saves, and for the rate without what compiles."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
@@ -62,9 +62,9 @@ class Clock:
         return self._batch_size / seconds if seconds else 0.0
 
 
-def typical_rate(rates: Iterable[float]) -> float:
-    """The median of examples a second, of those that there was anything to tell of; 0 where there was not."""
-    known = [rate for rate in rates if rate]
+def typical_rate(records: Iterable[Mapping[str, Any]]) -> float:
+    """The median of what records tell of examples a second, of those that tell any; 0 where none does."""
+    known = [record['examples_per_second'] for record in records if record['examples_per_second']]
     return float(np.median(known)) if known else 0.0
 
 

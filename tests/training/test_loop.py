@@ -157,7 +157,8 @@ def test_a_rate_that_nothing_tells_is_none(tmp_path):
     run, stream = linear(epochs=1.0, eval_every=100, steps_per_call=steps), io.StringIO()
     assert runs.train(run, Workdir(tmp_path), stream=stream)['examples_per_second'] == 0
     assert ' – images/s' in stream.getvalue()
-    assert typical_rate([0.0, 3000.0, 5000.0]) == 4000.0 and typical_rate([0.0]) == 0.0
+    slow, quick, untold = ({'examples_per_second': rate} for rate in (3000.0, 5000.0, 0.0))
+    assert typical_rate([untold, slow, quick]) == 4000.0 and typical_rate([untold]) == 0.0
 
 
 def test_signal_while_losses_are_fetched_saves_the_next_step(tmp_path, monkeypatch):

@@ -234,7 +234,7 @@ def _conclude(members: Sequence[_Member], teacher, collect, states, best, second
         chosen = best_step(member.records, run.rank)
         last = {name: outputs[name][index] for name in splits}
         theirs = last if chosen == run.plan.steps else {name: best_outputs[name][index] for name in splits}
-        rate = typical_rate(record['examples_per_second'] for record in member.records)
+        rate = typical_rate(member.records)
         result = runs.results(run, variables['params'], variables, (seconds, rate), last, chosen, theirs)
         if teacher is not None:
             result['teacher'] = teacher.record
