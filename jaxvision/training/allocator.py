@@ -6,9 +6,18 @@ arrays are one block, freed at its end. To align the next such block, glibc look
 not find them where a small object has meanwhile taken what was cut off: it goes on to new memory, until holes enough
 lie side by side. That run took 740 to 1,270 MiB at its peak so, and 690 where nothing was kept.
 
-And where a process has compiled much, every array is sought among the holes that this left: a perceptron's step went
-from 0.16 to 1.4 ms in here after four other models, 1.2 times as long in all. With an arena a thread it was 1.04 times,
-but each arena then keeps what its threads free: 1.7 GiB lay in memory at that time, against 0.5.
+And one arena has its price: both cores compile in it, and every array is then sought among the holes that this left.
+Where arrays are small that is more than the fetching was. In their first runs, which compile, of two cores:
+
+                       the system's own   one arena   an arena a thread
+  classify.py, a step       0.74, and 0.80           1   0.79
+  a perceptron's                   0.92           1   0.92
+  the convolutional network's      1.10           1   1.12
+  the transformer's                1.18           1   -
+  compiling classify.py            0.82           1   0.83
+
+(Models of benchmarks/cases.py; jax 0.10.2; 95 % intervals +-0.04, of the transformer 1.06 to 1.22.) With an arena a
+thread each keeps what its threads free: after four other models 1.7 GiB lay in memory in a process, against 0.5.
 """
 
 import contextlib
