@@ -16,8 +16,9 @@ Where arrays are small that is more than the fetching was. In their first runs, 
   the transformer's                1.18           1   -
   compiling classify.py            0.82           1   0.83
 
-(Models of benchmarks/cases.py; jax 0.10.2; 95 % intervals +-0.04, of the transformer 1.06 to 1.22.) With an arena a
-thread each keeps what its threads free: after four other models 1.7 GiB lay in memory in a process, against 0.5.
+(Models of benchmarks/cases.py; jax 0.10.2; 95 % intervals of the steps reach 0.06 to a side, of the transformer's 1.06
+to 1.22.) With an arena a thread each keeps what its threads free: after four other models 1.7 GiB lay in memory in a
+process, against 0.5.
 """
 
 import contextlib
