@@ -41,6 +41,11 @@ CHOICES = {
     'optim.schedule': ('constant', 'cosine', 'step', 'linear'),
 }
 
+# Networks, and of sets of our own the most images a step, with which its arrays are small: of the default convnets, and
+# of what configs/ has, they take up to 52 MiB a device.
+PERCEPTRONS = ('linear', 'mlp')
+SMALL = {'uci_digits': math.inf, 'digit_scenes/localization': 64, 'digit_scenes/detection': 64}
+
 Check = tuple[Callable[[Any], bool], str]
 POSITIVE: Check = (lambda v: v > 0, 'above 0')
 SEED: Check = (lambda v: 0 <= v < 2**32, 'at least 0 and below 2**32')
@@ -238,6 +243,12 @@ class Settings:
     @property
     def distills(self) -> bool:
         return self.distill.weight > 0
+
+    @property
+    def small(self) -> bool:
+        """Whether a step's arrays are likely to be small, as `training.allocator` understands it."""
+        images = math.inf if self.data.full_batch else self.data.batch_size
+        return self.model.name in PERCEPTRONS or images <= SMALL.get(self.data.name.partition(':')[0], 0)
 
     def alone(self) -> 'Settings':
         """The same student without its teacher."""

@@ -105,7 +105,8 @@ def _frameworks() -> None:
     surroundings = apart.call(frameworks.surroundings, PYTORCH.value)
     rounds = {'repeats': REPEATS.value, 'seconds': SECONDS.value}
     for model in chosen:
-        row = apart.call(frameworks.compare, model, PYTORCH.value, **rounds)
+        small = cases.settings_of(model).small
+        row = apart.call(frameworks.compare, model, PYTORCH.value, small=small, **rounds)
         found = record.update(pathlib.Path(OUTPUT.value or 'benchmarks.json'), [row], surroundings)
         print(record.table({'rows': [row]}).splitlines()[-1], flush=True)
     print(record.table(found))

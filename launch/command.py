@@ -79,14 +79,18 @@ def sweep(name: str, distills: bool):
     return found
 
 
-def set_up() -> None:
-    """Devices and caches, before anything is computed. JAX is imported here, not for --help."""
+def set_up(small: bool = False) -> None:
+    """Devices and caches, before anything is computed. JAX is imported here, not for --help.
+
+    Args:
+      small: of the settings of what is trained, `Settings.small`.
+    """
     from absl import logging
 
     from jaxvision.training import setup
 
     logging.set_verbosity(logging.ERROR)  # TFDS, Orbax and XLA tell much that only their developers need.
-    setup.process()
+    setup.process(small=small)
 
 
 def _parse(argv: list[str], positional: bool = False) -> list[str]:

@@ -35,7 +35,7 @@ def main() -> None:
     sweep = command.sweep(name, resolved.distills)
     if SEEDS.value:
         sweep = dataclasses.replace(sweep, seeds=SEEDS.value)
-    command.set_up()
+    command.set_up(resolved.small)
 
     from jaxvision.sweeps import findings, runner, trials
 

@@ -12,7 +12,7 @@ command.define_config()
 
 def main() -> None:
     name, resolved, overridden = command.experiment_settings()
-    command.set_up()
+    command.set_up(resolved.small)
 
     from jaxvision import experiment, summary
 

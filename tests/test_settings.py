@@ -6,6 +6,7 @@ import pytest
 
 from jaxvision import assembly, models, optim, settings
 from jaxvision.augment import mixing
+from jaxvision.data import prepared
 from jaxvision.errors import UserError
 from jaxvision.losses.detection import CLASS_LOSSES
 from jaxvision.losses.localization import BOX_LOSSES
@@ -33,6 +34,28 @@ def test_choices_are_those_of_the_code():
     assert choices['loss.box'] == BOX_LOSSES
     assert choices['loss.classification'] == CLASS_LOSSES
     assert choices['detect.assigner'] == detect.ASSIGNERS
+
+
+def test_the_sets_of_small_images_are_our_own():
+    assert set(settings.SMALL) == set(prepared.OWN)
+    assert set(settings.PERCEPTRONS) < set(settings.CHOICES['model.name'])
+
+
+@pytest.mark.parametrize(
+    ('changes', 'small'),
+    [
+        ({}, True),
+        ({'data.full_batch': True}, True),
+        ({'data.name': 'uci_digits:1.0.0'}, True),
+        ({'data.name': 'cifar10'}, False),
+        ({'data.name': 'cifar10', 'model.name': 'mlp'}, True),
+        ({'task': 'detect', 'data.name': 'digit_scenes/detection', 'data.batch_size': 64}, True),
+        ({'task': 'detect', 'data.name': 'digit_scenes/detection', 'data.batch_size': 65}, False),
+        ({'task': 'detect', 'data.name': 'digit_scenes/detection', 'data.full_batch': True}, False),
+    ],
+)
+def test_which_runs_have_small_arrays(changes, small):
+    assert settings.override(settings.Settings(), changes).small == small
 
 
 def test_what_a_task_reads_is_named_by_keys_that_exist():

@@ -14,20 +14,21 @@ from typing import Any
 from jaxvision.training import setup
 
 
-def call(what: Callable[..., Any], *args: Any, cpu_devices: int = 0, **options: Any) -> Any:
+def call(what: Callable[..., Any], *args: Any, cpu_devices: int = 0, small: bool = False, **options: Any) -> Any:
     """what(*args, **options) in a new process, which has what a run sets up.
 
     Args:
       what, args, options: and what comes back: all that pickle takes.
       cpu_devices: so many, and no accelerator; as a run has them unless told.
+      small: of the settings of what is trained, `Settings.small`.
     """
     spawn = multiprocessing.get_context('spawn')
-    with concurrent.futures.ProcessPoolExecutor(1, spawn, _begin, (cpu_devices,)) as process:
+    with concurrent.futures.ProcessPoolExecutor(1, spawn, _begin, (cpu_devices, small)) as process:
         return process.submit(what, *args, **options).result()
 
 
-def _begin(cpu_devices: int) -> None:
+def _begin(cpu_devices: int, small: bool) -> None:
     if cpu_devices:
         os.environ.pop('XLA_FLAGS', None)
         os.environ['JAX_PLATFORMS'] = 'cpu'
-    setup.process(cpu_devices)
+    setup.process(cpu_devices, small=small)

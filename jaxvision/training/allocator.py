@@ -6,19 +6,28 @@ arrays are one block, freed at its end. To align the next such block, glibc look
 not find them where a small object has meanwhile taken what was cut off: it goes on to new memory, until holes enough
 lie side by side. That run took 740 to 1,270 MiB at its peak so, and 690 where nothing was kept.
 
-And one arena has its price: both cores compile in it, and every array is then sought among the holes that this left.
-Where arrays are small that is more than the fetching was. In their first runs, which compile, of two cores:
+Where threads have an arena each, as glibc has it, it keeps no block above 64 MiB: that comes from the system at every
+step, whatever is set. So a large network's threads share one arena. But in that they also compile, and each array is
+then sought among the holes that this leaves (14,000 above 4 KiB after classify.py's). Of one arena's, a step takes in a
+run that compiles:
 
-                       the system's own   one arena   an arena a thread
-  classify.py, a step       0.74, and 0.80           1   0.79
-  a perceptron's                   0.92           1   0.92
-  the convolutional network's      1.10           1   1.12
-  the transformer's                1.18           1   -
-  compiling classify.py            0.82           1   0.83
+                      block, MiB   an arena a thread   the system's own settings
+  ablation.py                  1   0.76                0.78
+  distill.py's student         1   0.53                0.54
+  the perceptron               3   0.94                0.93
+  classify.py                  6   0.77                0.79
+  fashion_mnist.py, of 32     17   0.89                1.17
+  localize.py                 48   0.87                -
+  detect.py                   52   0.77                -
+  fashion_mnist.py            68   1.14                1.16
+  the convolutional network  100   1.14                1.15
+  the detector               154   1.01                -
+  the transformer            239   1.18                1.17
 
-(Models of benchmarks/cases.py; jax 0.10.2; 95 % intervals of the steps reach 0.06 to a side, of the transformer's 1.06
-to 1.22.) With an arena a thread each keeps what its threads free: after four other models 1.7 GiB lay in memory in a
-process, against 0.5.
+and the whole command, caches empty, 0.78 for classify.py, 0.74 for distill.py, 0.76 for localize.py's first epoch. Runs
+that find their programs in the cache have no such holes: one arena is as quick for them. (Real runs in a process each,
+in turns of 0.25 s, Fashion-MNIST's images generated; two cores of a Zen 4 with 1 MiB of second-level cache; jax 0.10.2;
+95 % intervals reach 0.08 to a side, of the 68 MiB 0.2.)
 """
 
 import contextlib
@@ -26,8 +35,9 @@ import ctypes
 import os
 import pathlib
 
-# One arena; no block of its own for a large array; never give back the top; take 256 MiB at a time. See mallopt(3).
-MALLOPT = ((-8, 1), (-4, 0), (-1, -1), (-2, 2**28))
+# No block of its own for a large array; never give back the top. See mallopt(3).
+KEPT = ((-4, 0), (-1, -1))
+ONE_ARENA = ((-8, 1), (-2, 2**28))  # And it takes 256 MiB at a time.
 STATM = pathlib.Path('/proc/self/statm')
 GROWN = 1.1  # Times what was in use: then something is given back,
 SHARE, SPARE = 0.01, 0.5  # as long as all of that has taken less than this share of the cores' time, and these seconds.
@@ -57,14 +67,20 @@ class Keeper:
 _keeper: Keeper | None = None
 
 
-def keep() -> None:
-    """Has the C library keep freed memory, where it is glibc and the user has not set it up already."""
+def keep(small: bool = False) -> None:
+    """Has the C library keep freed memory, where it is glibc and the user has not set it up already.
+
+    To be called before there are other threads: one that has an arena stays with it.
+
+    Args:
+      small: whether every array, and all temporary ones of a step on a device together, will be below 64 MiB.
+    """
     global _keeper
     if os.environ.get('JAXVISION_ALLOCATOR') == 'system' or any(name.startswith('MALLOC_') for name in os.environ):
         return
     with contextlib.suppress(OSError, AttributeError):  # Not on Linux, or another C library.
         mallopt = ctypes.CDLL(None).mallopt
-        for parameter, value in MALLOPT:
+        for parameter, value in KEPT if small else KEPT + ONE_ARENA:
             mallopt(parameter, value)
         _keeper = Keeper()
 

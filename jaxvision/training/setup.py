@@ -13,10 +13,15 @@ from jaxvision.training import allocator, environment, parallel
 RARELY = 10_000
 
 
-def process(cpu_devices: int = 0) -> None:
-    """CPU devices, one for each core that this process may use unless told; memory and programs that are kept."""
+def process(cpu_devices: int = 0, *, small: bool = False) -> None:
+    """CPU devices, memory and programs that are kept.
+
+    Args:
+      cpu_devices: how many; 0 for one for each core that this process may use.
+      small: whether all arrays of what it trains will be; see `allocator.keep`.
+    """
     gc.set_threshold(RARELY)
-    allocator.keep()
+    allocator.keep(small)
     parallel.set_up_cpu(cpu_devices or environment.cores())
     if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
         jax.config.update('jax_compilation_cache_dir', str(sources.cache_dir() / 'compilation'))

@@ -242,7 +242,7 @@ def test_a_trial_that_ends_before_the_submission_does_is_told(monkeypatch, tmp_p
             return Ended()
 
     monkeypatch.setattr(submitit, 'AutoExecutor', Executor)
-    monkeypatch.setattr(slurm.setup, 'process', lambda: None)
+    monkeypatch.setattr(slurm.setup, 'process', lambda small: None)
     monkeypatch.setattr(slurm.suited, 'run', one_by_one)
     _, told = run('slurm', tmp_path, tiny(), designs.seeds({'plain': {}}, seeds=2), wanted={'cluster': 'local'})
     assert 'sweep: 2/2 trials' in told

@@ -121,3 +121,26 @@ def test_freed_memory_is_kept_until_it_is_given_back(monkeypatch):
 def test_the_users_own_choice_stands(monkeypatch, name, value):
     held, freed, tidied = sizes(monkeypatch, **{name: value})
     assert held - freed > 240 and abs(freed - tidied) < 10
+
+
+ARENAS = """
+import ctypes, sys, threading
+from jaxvision.training import allocator
+allocator.keep(sys.argv[1] == 'small')
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fdopen.restype = ctypes.c_void_p
+threads = [threading.Thread(target=libc.malloc, args=(2**20,)) for _ in range(3)]
+for thread in threads:
+    thread.start()
+    thread.join()
+libc.malloc_info(0, ctypes.c_void_p(libc.fdopen(1, b'w')))
+libc.fflush(None)
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='only the allocator of glibc, on Linux, has arenas')
+@pytest.mark.parametrize(('arrays', 'shared'), [('small', False), ('large', True)])
+def test_threads_share_one_arena_but_where_arrays_are_small(arrays, shared):
+    command = [sys.executable, '-c', ARENAS, arrays]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert (found.count('<heap nr=') == 1) == shared

@@ -8,7 +8,7 @@ from jaxvision.training import allocator, parallel, setup
 def test_cycles_are_looked_for_rarely(monkeypatch):
     # The devices of this process are there already, and its memory is the other tests' too.
     monkeypatch.setattr(parallel, 'set_up_cpu', lambda cores: None)
-    monkeypatch.setattr(allocator, 'keep', lambda: None)
+    monkeypatch.setattr(allocator, 'keep', lambda small: None)
     before = gc.get_threshold()
     try:
         setup.process()

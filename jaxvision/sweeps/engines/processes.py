@@ -28,10 +28,10 @@ class _Worker:
       trial: what it is at; None before it is ready.
     """
 
-    def __init__(self, core: int, log: pathlib.Path):
+    def __init__(self, core: int, small: bool, log: pathlib.Path):
         with log.open('a') as errors:
             self.process = subprocess.Popen(
-                [sys.executable, '-m', 'jaxvision.sweeps.engines.worker', str(core)],
+                [sys.executable, '-m', 'jaxvision.sweeps.engines.worker', str(core), str(small)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -101,11 +101,12 @@ def run(some: Sequence[Trial], root: pathlib.Path, stop: Callable[[], bool], cou
     waiting = _Waiting(some)
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else [-1] * (os.cpu_count() or 1)
     count = min(count or fitting(some, len(cores)), len(some))
+    small = all(trial.settings.small for trial in some)
     workers: set[_Worker] = set()
     with selectors.DefaultSelector() as selector:
 
         def hire(core: int, log: pathlib.Path) -> None:
-            worker = _Worker(core, log)
+            worker = _Worker(core, small, log)
             workers.add(worker)
             selector.register(worker.outbox, selectors.EVENT_READ, worker)
 

@@ -37,8 +37,8 @@ class Job:
         self._texts, self._root = [trial.as_json() for trial in some], root
 
     def __call__(self) -> None:
-        setup.process()
         some = [Trial.from_json(text) for text in self._texts]
+        setup.process(small=all(trial.settings.small for trial in some))
         for _ in suited.run(some, self._root, lambda: False):
             pass
 

@@ -1,7 +1,7 @@
 """A process that runs one trial after the other: JAX is imported once, and a step compiled once, for all of them.
 
-python -m jaxvision.sweeps.engines.worker CORE: a line goes out when it is ready; then a trial's JSON comes in as a
-line, and a line goes out when that has ended.
+python -m jaxvision.sweeps.engines.worker CORE SMALL: a line goes out when it is ready; then a trial's JSON comes in as
+a line, and a line goes out when that has ended. SMALL is True where all trials' `Settings.small` is, else False.
 """
 
 import os
@@ -23,7 +23,7 @@ def main() -> None:
     from jaxvision.sweeps import trials
     from jaxvision.training import setup
 
-    setup.process()
+    setup.process(small=sys.argv[2] == str(True))
     print('ready', file=answers, flush=True)
     while True:
         trial = trials.Trial.from_json(lines.get())
