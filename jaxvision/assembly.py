@@ -1,5 +1,6 @@
 """Settings -> what they stand for: the data, the splits, the task with its network, the optimizer and the plan."""
 
+import concurrent.futures
 import dataclasses
 import functools
 from collections.abc import Collection, Sequence
@@ -129,6 +130,18 @@ class Run:
     def initial(self) -> state.State:
         """The state before the first step, replicated."""
         return self.programs.create(*self.creation())
+
+    def begin(self, steps: int, teacher: Teacher | None = None) -> state.State:
+        """The state before the first step, while what trains so many steps a call is compiled, if it is not yet.
+
+        XLA compiles beside Python, and at times on one core: so each program is traced and compiled beside the other.
+        """
+        if self.programs.compiled(steps):
+            return self.initial()
+        with concurrent.futures.ThreadPoolExecutor(1) as aside:
+            initial = aside.submit(self.initial)
+            self.programs.train(steps).lower(*self.described(teacher, steps)).compile()  # JAX keeps it for the call.
+        return initial.result()
 
     def like(self) -> state.State:
         """The shapes, types and places of such a state; no program of the run is compiled or called."""

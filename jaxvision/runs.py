@@ -65,7 +65,7 @@ def train(
         last, seconds = loop.run(
             run.plan,
             ids=run.splits.train,
-            state=run.initial(),
+            state=run.begin(run.plan.in_one_call(0), teacher),
             context=context,
             key=run.parallel.replicate(rng.base(run.settings.seed)),
             parallel=run.parallel,

@@ -1,13 +1,16 @@
-"""How many steps a call runs on CPU, which settings a dataset has no use for, and what an optimizer takes for heads."""
+"""Steps a call on CPU, how a run begins, settings that a dataset has no use for, what an optimizer takes for heads."""
+
+import dataclasses
 
 import cv2
 import jax
 import numpy as np
 import pytest
 
-from jaxvision import assembly, optim, settings
+from jaxvision import assembly, optim, rng, settings
 from jaxvision.errors import UserError
 from jaxvision.sweeps import designs, trials
+from jaxvision.training import parallel
 
 DATA = {'data.name': 'generated', 'data.generated_examples': 200, 'data.batch_size': 20}
 
@@ -40,6 +43,24 @@ def test_a_perceptron_under_a_convolutional_teacher_takes_its_steps_one_by_one()
         teacher = assembly.Teacher((run(name=name).task,), (), {}, None)
         assert run(teacher, name='mlp').plan.steps_per_call == steps
     assert student.plan.steps_per_call == assembly.SCANNED
+
+
+@pytest.mark.parametrize('kind', parallel.KINDS)
+@pytest.mark.parametrize('steps', [1, 3])
+def test_what_trains_is_compiled_once_before_its_first_call(caplog, kind, steps):
+    begun = run(name='mlp', hidden=(7,))
+    begun = dataclasses.replace(begun, parallel=parallel.Parallel(kind, begun.parallel.devices))
+    compiled = 'Finished XLA compilation'
+    with jax.log_compiles():
+        state, wanted = begun.begin(steps), jax.device_get(begun.initial())
+        jax.tree.map(np.testing.assert_array_equal, jax.device_get(state), wanted)
+        context, key = begun.context(), begun.parallel.replicate(rng.base(0))
+        ids = begun.described(calls=steps)[2]
+        assert compiled in caplog.text
+        caplog.clear()
+        jax.block_until_ready(begun.programs.train(steps)(state, context, ids, key))
+        begun.begin(steps)
+    assert compiled not in caplog.text
 
 
 @pytest.fixture

@@ -38,6 +38,10 @@ class Programs:
         place = functools.partial(jax.ShapeDtypeStruct, sharding=self._parallel.replicated)
         return jax.tree.map(lambda leaf: place(leaf.shape, leaf.dtype), jax.eval_shape(self._create, *args))
 
+    def compiled(self, steps: int) -> bool:
+        """Whether `train` was asked for the program of so many steps."""
+        return steps in self._train
+
     def train(self, steps: int) -> Callable:
         """The program of so many steps: (state, context, ids, key) -> (state, metrics [..., name])."""
         if steps not in self._train:
