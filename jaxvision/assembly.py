@@ -140,7 +140,7 @@ class Run:
             return self.initial()
         with concurrent.futures.ThreadPoolExecutor(1) as aside:
             initial = aside.submit(self.initial)
-            self.programs.train(steps).lower(*self.described(teacher, steps)).compile()  # JAX keeps it for the call.
+            self.programs.lower(steps, *self.described(teacher, steps)).compile()
         return initial.result()
 
     def like(self) -> state.State:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxvision import assembly, runs, teachers
+from jaxvision import assembly, beforehand, runs, teachers
 from jaxvision.settings import Settings
 from jaxvision.training import columns, evaluation
 from jaxvision.training.records import Workdir
@@ -40,13 +40,16 @@ def _run(settings: Settings, workdir: Workdir, stream) -> dict[str, Any]:
     if workdir.complete:
         result = workdir.read('result.json')
     elif not settings.distills:
-        result = runs.train(assembly.assemble(settings), workdir, stream=stream)
+        run = assembly.assemble(settings)
+        beforehand.fill(settings, run)
+        result = runs.train(run, workdir, stream=stream)
     else:
         # Whatever is wrong with the student is told before the teacher is trained.
         student_alone, alone = assembly.assemble(settings.alone()), None
         if settings.distill.compare_alone:
             alone = Workdir(workdir / 'alone')
             alone.check(dataclasses.asdict(settings.alone()))
+        beforehand.fill(settings, student_alone)
         teacher = teachers.provide(settings, stream=stream)
         if alone is not None:
             runs.train(student_alone, alone, label='student alone', stream=stream)

@@ -106,6 +106,8 @@ def _frameworks() -> None:
     rounds = {'repeats': REPEATS.value, 'seconds': SECONDS.value}
     for model in chosen:
         small = cases.settings_of(model).small
+        if not small:  # Else a run compiles for itself.
+            apart.call(frameworks.prepare, model)
         row = apart.call(frameworks.compare, model, PYTORCH.value, small=small, **rounds)
         found = record.update(pathlib.Path(OUTPUT.value or 'benchmarks.json'), [row], surroundings)
         print(record.table({'rows': [row]}).splitlines()[-1], flush=True)

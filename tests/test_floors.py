@@ -14,7 +14,7 @@ FLOORS = (
     ('data', 'models', 'optim'),
     ('tasks',),
     ('training',),
-    ('settings', 'assembly', 'runs', 'teachers', 'summary', 'memory', 'experiment', 'predictions'),
+    ('settings', 'assembly', 'runs', 'teachers', 'summary', 'memory', 'beforehand', 'experiment', 'predictions'),
     ('sweeps',),
     ('benchmarks',),
 )

@@ -65,6 +65,7 @@ class Keeper:
 
 
 _keeper: Keeper | None = None
+_shared = False
 
 
 def keep(small: bool = False) -> None:
@@ -75,14 +76,19 @@ def keep(small: bool = False) -> None:
     Args:
       small: whether every array, and all temporary ones of a step on a device together, will be below 64 MiB.
     """
-    global _keeper
+    global _keeper, _shared
     if os.environ.get('JAXVISION_ALLOCATOR') == 'system' or any(name.startswith('MALLOC_') for name in os.environ):
         return
     with contextlib.suppress(OSError, AttributeError):  # Not on Linux, or another C library.
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, value in KEPT if small else KEPT + ONE_ARENA:
             mallopt(parameter, value)
-        _keeper = Keeper()
+        _keeper, _shared = Keeper(), not small
+
+
+def shared() -> bool:
+    """Whether this process keeps its memory in one arena, so that compiling leaves holes among its arrays."""
+    return _shared
 
 
 def tidy() -> None:

@@ -55,6 +55,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
+def python_path() -> str:
+    """PYTHONPATH of other processes, so that they import this very package, from where it is now."""
+    here = str(pathlib.Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, (here, os.environ.get('PYTHONPATH'))))
+
+
 @functools.cache
 def code() -> str:
     """Hash of the code that trains: every module but those that draw or measure."""

@@ -39,11 +39,18 @@ class Programs:
         return jax.tree.map(lambda leaf: place(leaf.shape, leaf.dtype), jax.eval_shape(self._create, *args))
 
     def compiled(self, steps: int) -> bool:
-        """Whether `train` was asked for the program of so many steps."""
+        """Whether the program of so many steps was asked for already."""
         return steps in self._train
 
     def train(self, steps: int) -> Callable:
         """The program of so many steps: (state, context, ids, key) -> (state, metrics [..., name])."""
+        return self._mapped(steps)
+
+    def lower(self, steps: int, *described) -> jax.stages.Lowered:
+        """What train(steps) gives, for arguments of these shapes, types and places; JAX keeps what it compiles to."""
+        return self._mapped(steps).lower(*described)
+
+    def _mapped(self, steps: int) -> Any:
         if steps not in self._train:
             self._train[steps] = self._parallel.train(self._step, steps)
         return self._train[steps]

@@ -1,7 +1,5 @@
 """Engines: where the trials of a sweep are run. Each takes trials and yields them one by one as they end."""
 
-import os
-import pathlib
 from typing import Any
 
 # What --slurm.KEY may set.
@@ -18,9 +16,3 @@ CLUSTER: dict[str, Any] = {
     'trials': 12,  # A job has so many, or fewer: trials of one job share a compiled program.
     'cluster': 'slurm',  # Or local: submitit's own stand-in, this machine.
 }
-
-
-def python_path() -> str:
-    """PYTHONPATH of other processes, so that they import this very package, from where it is now."""
-    here = str(pathlib.Path(__file__).resolve().parents[3])
-    return os.pathsep.join(filter(None, (here, os.environ.get('PYTHONPATH'))))

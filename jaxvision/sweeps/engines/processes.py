@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from jaxvision import assembly
 from jaxvision.errors import UserError
 from jaxvision.sweeps import trials
-from jaxvision.sweeps.engines import python_path
 from jaxvision.sweeps.trials import Trial
+from jaxvision.training import environment
 
 WORKER = 3 * 2**28  # Bytes of a worker that has imported JAX and compiled a small step.
 LEVEL = '--xla_backend_optimization_level=2'
@@ -38,7 +38,7 @@ class _Worker:
                 text=True,
                 env={
                     **os.environ,
-                    'PYTHONPATH': python_path(),
+                    'PYTHONPATH': environment.python_path(),
                     'XLA_FLAGS': xla_flags(os.environ.get('XLA_FLAGS', '')),
                 },
                 start_new_session=True,  # Ctrl-C is the parent's to handle.
