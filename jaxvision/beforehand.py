@@ -1,10 +1,10 @@
 """Compiles what a long run calls in a process of its own, before the run does: what compiling leaves stays there.
 
 Where all threads share an arena (`training.allocator`), a process that has compiled its step seeks every array among
-the holes that this left. One that finds its programs in JAX's cache does not: of two cores it takes 0.77 to 0.84 of the
-time for a step of the detector, 0.85 to 0.92 for ResNet-20's, 0.93 to 0.95 for the transformer's, and 0.93 to 1.01 for
-the convolutional network's (models of benchmarks/cases.py; jax 0.10.2), and the memory of compiling is not its own. The
-price is another process's start, and a second tracing: four to six seconds.
+the holes that this left. One that finds its programs in JAX's cache does not: on two cores a step of the detector takes
+0.77 and 0.84 of the time, of ResNet-20 0.89 (0.85 to 0.90), of the transformer 0.93 (0.90 to 0.95) and of the
+convolutional network 0.93 (0.92 to 0.95; models of benchmarks/cases.py in turns of 0.25 s; jax 0.10.2), and the memory
+of compiling is not its own. The price is another process's start, and a second tracing: four to six seconds.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from jaxvision.settings import Settings, from_dict
 from jaxvision.training import allocator, environment, setup
 
 PAYS_FROM = 2e12  # FLOPs of all its steps forwards: a minute of training on two cores.
+MOST = 2**30  # Bytes of images, which the other process reads too.
 
 
 def fill(chosen: Settings, run: Run) -> None:
@@ -55,9 +56,9 @@ def fill(chosen: Settings, run: Run) -> None:
 
 
 def pays(run: Run) -> bool:
-    """Whether this process's memory would suffer for long."""
-    flops = run.plan.steps * run.plan.batch_size * assembly.cost_of(run.task).flops
-    return allocator.shared() and jax.default_backend() == 'cpu' and flops >= PAYS_FROM
+    """Whether a run is long enough whose arrays would lie among holes, and there is room for another process."""
+    long = run.plan.steps * run.plan.batch_size * assembly.cost_of(run.task).flops >= PAYS_FROM
+    return allocator.shared() and jax.default_backend() == 'cpu' and long and run.source.images.nbytes <= MOST
 
 
 def _cache() -> str | None:

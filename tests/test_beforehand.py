@@ -74,13 +74,15 @@ def test_it_is_done_once(chosen, long, monkeypatch):
     assert len(calls) == 3
 
 
-@pytest.mark.parametrize('why', ['arenas', 'short', 'cache'])
+@pytest.mark.parametrize('why', ['arenas', 'short', 'images', 'cache'])
 def test_a_run_that_would_not_gain_compiles_for_itself(chosen, long, monkeypatch, why):
     monkeypatch.setattr(subprocess, 'run', lambda *args, **options: pytest.fail('another process'))
     if why == 'arenas':
         monkeypatch.setattr(allocator, '_shared', False)
     elif why == 'short':
         monkeypatch.setattr(beforehand, 'PAYS_FROM', 1e12)
+    elif why == 'images':
+        monkeypatch.setattr(beforehand, 'MOST', 40 * 8 * 8 - 1)
     else:
         use(None)
     beforehand.fill(chosen, assembly.assemble(chosen))

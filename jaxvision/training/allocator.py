@@ -25,9 +25,9 @@ run that compiles:
   the transformer            239   1.18                1.17
 
 and the whole command, caches empty, 0.78 for classify.py, 0.74 for distill.py, 0.76 for localize.py's first epoch. Runs
-that find their programs in the cache have no such holes: one arena is as quick for them. (Real runs in a process each,
-in turns of 0.25 s, Fashion-MNIST's images generated; two cores of a Zen 4 with 1 MiB of second-level cache; jax 0.10.2;
-95 % intervals reach 0.08 to a side, of the 68 MiB 0.2.)
+that find their programs in the cache have no such holes, and `beforehand` sees to it for long ones. (Real runs in a
+process each, in turns of 0.25 s, Fashion-MNIST's images generated; two cores of a Zen 4 with 1 MiB of second-level
+cache; jax 0.10.2; 95 % intervals reach 0.08 to a side, of the 68 MiB 0.2.)
 """
 
 import contextlib
