@@ -80,7 +80,8 @@ def main() -> None:
     """Compiles for the settings that come in as JSON."""
     chosen = from_dict(json.load(sys.stdin))
     setup.process(small=False)
-    memory.peak(chosen)
+    for run, teacher in memory.stages(chosen):
+        memory.compiled(run, teacher)
 
 
 if __name__ == '__main__':

@@ -28,8 +28,8 @@ def peak(settings: Settings) -> tuple[int, int | None]:
       on top.
     """
     kept, devices, everything = [], 0, 0
-    for run, teacher in _stages(settings):
-        programs = _compiled(run, teacher)
+    for run, teacher in stages(settings):
+        programs = compiled(run, teacher)
         kept.append(programs)  # As a run keeps them, so they are among what is resident below.
         needed = max(map(_bytes, programs.values()))
         devices = max(devices, needed)
@@ -43,7 +43,7 @@ def peak(settings: Settings) -> tuple[int, int | None]:
     return devices, None if resident is None else resident + everything
 
 
-def _stages(settings: Settings) -> Iterator[tuple[assembly.Run, assembly.Teacher | None]]:
+def stages(settings: Settings) -> Iterator[tuple[assembly.Run, assembly.Teacher | None]]:
     """What is trained, one after the other, in a process that finds no teacher."""
     if not settings.distills:
         yield assembly.assemble(settings), None
@@ -60,15 +60,15 @@ def _stages(settings: Settings) -> Iterator[tuple[assembly.Run, assembly.Teacher
     yield assembly.assemble(settings, teacher), teacher
 
 
-def _compiled(run: assembly.Run, teacher: assembly.Teacher | None) -> dict[str, Any]:
-    """The programs that a run calls."""
+def compiled(run: assembly.Run, teacher: assembly.Teacher | None) -> dict[str, Any]:
+    """The programs that a run calls, compiled: {'create', 'train', 'predict'}."""
     calls, programs = run.plan.steps_per_call, run.programs
     arguments = run.described(teacher, calls)
     state, context, ids, _ = arguments
     several = np.zeros((len(ids), evaluation.batch_size(run.source.shape)), np.int32)
     lowered = {
         'create': programs.create.lower(*run.creation()),
-        'train': programs.train(calls).lower(*arguments),
+        'train': programs.lower(calls, *arguments),
         'predict': programs.predict.lower((state.variables,), context, several),
     }
     return {name: program.compile() for name, program in lowered.items()}

@@ -141,8 +141,7 @@ class Theirs(Partner):
 
 def prepare(model: str) -> None:
     """Has JAX's cache hold what `compare` compiles of ours, as `beforehand` sees to it for a long run."""
-    ours = (Bare if model in LARGE else Ours)(settings_of(model))
-    ours.milliseconds(PROBE)
+    _ours(model).milliseconds(PROBE)
 
 
 def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) -> dict[str, Any]:
@@ -164,7 +163,7 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
     Raises:
       UserError: the interpreter cannot be run, has no torch, or builds another network.
     """
-    ours = (Bare if model in LARGE else Ours)(settings_of(model))
+    ours = _ours(model)
     theirs = Theirs(python, model, ours.batch_size)
     variants: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
     peaks, draws = [], random.Random(0)
@@ -211,6 +210,10 @@ def compare(model: str, python: str, *, repeats: int = 5, seconds: float = 4.0) 
         'peak_gflops': flops / 1e9,
         'percent_of_peak': 100 * ours.flops / (1e-3 * ours_ms) / flops,
     }
+
+
+def _ours(model: str) -> Ours:
+    return (Bare if model in LARGE else Ours)(settings_of(model))
 
 
 def _step(run: assembly.Run) -> jax.stages.Traced:
