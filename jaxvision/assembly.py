@@ -191,7 +191,11 @@ load_source = functools.lru_cache(maxsize=2)(sources.load)
 @functools.lru_cache(maxsize=64)
 def _splits(fingerprint: str, data) -> Splits:
     del fingerprint  # Where the content is another, it is cut anew.
-    source = _source(data)
+    return cut(_source(data), data)
+
+
+def cut(source: Source, data) -> Splits:
+    """Cuts a dataset as `settings.data` says."""
     return make_splits(
         source.labels,
         source.official,
@@ -303,18 +307,19 @@ def augmentations(settings: Settings, train_size: int) -> Views:
     )
 
 
-def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None) -> Run:
+def assemble(settings: Settings, teacher: Teacher | None = None, *, devices=None, source: Source | None = None) -> Run:
     """Builds what the settings describe; nothing is computed yet.
 
     Args:
       settings: checked settings.
       teacher: whom the student imitates, or None.
       devices: to compute on, whatever the batch size, e.g. for evaluation; None for those that the settings ask for.
+      source: the dataset; None for the one that the settings name.
 
     Raises:
       UserError: the dataset is not to be had, or the batch does not fit the split, the devices or the model.
     """
-    source, splits = load_data(settings.data)
+    source, splits = load_data(settings.data) if source is None else (source, cut(source, settings.data))
     s, train_size = settings, len(splits.train)
     batch_size = train_size if s.data.full_batch else s.data.batch_size
     if batch_size > train_size:

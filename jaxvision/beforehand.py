@@ -11,9 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
-import subprocess
 import sys
 
 import jax
@@ -42,15 +40,9 @@ def fill(chosen: Settings, run: Run) -> None:
     marker = pathlib.Path(cache) / f'{_key(chosen, run)}.filled'
     if marker.exists():
         return
-    done = subprocess.run(
-        [sys.executable, '-m', 'jaxvision.beforehand'],
-        input=json.dumps(dataclasses.asdict(chosen)),
-        text=True,
-        env={**os.environ, 'PYTHONPATH': environment.python_path()},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,  # Whatever is wrong is told by the run itself.
-    )
-    if not done.returncode:
+    with environment.other('jaxvision.beforehand') as process:  # Whatever is wrong is told by the run itself.
+        process.communicate(json.dumps(dataclasses.asdict(chosen)))
+    if not process.returncode:
         with contextlib.suppress(OSError):
             marker.touch()
 

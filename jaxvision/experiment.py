@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from jaxvision import assembly, beforehand, runs, teachers
+from jaxvision import assembly, beforehand, meanwhile, runs, teachers
 from jaxvision.settings import Settings
 from jaxvision.training import columns, evaluation
 from jaxvision.training.records import Workdir
@@ -30,6 +30,8 @@ def run(settings: Settings, path: str, *, overridden: Collection[str] = (), stre
     """
     workdir = Workdir(path)
     workdir.check(dataclasses.asdict(settings))
+    if not workdir.complete:
+        meanwhile.prepare(settings)
     assembly.load_data(settings.data)  # What is wrong with it is told before anything is written.
     assembly.check_read(settings, overridden)
     with workdir.alone():

@@ -1,13 +1,14 @@
 """What a long run compiles is compiled in a process of its own, and then found."""
 
-import subprocess
+import contextlib
+import types
 
 import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from jaxvision import assembly, beforehand, settings
-from jaxvision.training import allocator
+from jaxvision.training import allocator, environment
 
 CHANGES = {
     'data.name': 'generated',
@@ -57,11 +58,12 @@ def test_the_run_finds_what_trains_it(caplog, chosen, long):
 def test_it_is_done_once(chosen, long, monkeypatch):
     run, calls = assembly.assemble(chosen), []
 
-    def call(command, **options):
-        calls.append(command)
-        return subprocess.CompletedProcess(command, len(calls) == 1)
+    @contextlib.contextmanager
+    def other(module):
+        calls.append(module)
+        yield types.SimpleNamespace(communicate=lambda text: None, returncode=len(calls) == 1)
 
-    monkeypatch.setattr(subprocess, 'run', call)
+    monkeypatch.setattr(environment, 'other', other)
     beforehand.fill(chosen, run)  # It fails, and that is told by nobody.
     beforehand.fill(chosen, run)
     beforehand.fill(chosen, run)
@@ -76,7 +78,7 @@ def test_it_is_done_once(chosen, long, monkeypatch):
 
 @pytest.mark.parametrize('why', ['arenas', 'short', 'images', 'cache'])
 def test_a_run_that_would_not_gain_compiles_for_itself(chosen, long, monkeypatch, why):
-    monkeypatch.setattr(subprocess, 'run', lambda *args, **options: pytest.fail('another process'))
+    monkeypatch.setattr(environment, 'other', lambda *args: pytest.fail('another process'))
     if why == 'arenas':
         monkeypatch.setattr(allocator, '_shared', False)
     elif why == 'short':

@@ -13,9 +13,9 @@ import tensorflow_datasets as tfds
 
 from jaxvision import rng
 from jaxvision.data import splits
+from jaxvision.data.blank import SCENES
 
 SIZE = 64  # Pixels a side, grey.
-SCENES = {'train': 8000, 'validation': 1000, 'test': 1000}
 KINDS = ('localization', 'detection')
 SEED = 0
 DIGIT = (14, 32)  # Side in pixels to which the 8x8 bitmap is enlarged; the digit is a little smaller.

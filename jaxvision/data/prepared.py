@@ -9,31 +9,36 @@ import io
 import json
 import os
 import pathlib
+import sys
 import tempfile
 from typing import Any
 
 import numpy as np
 
-from jaxvision.data import cache
+from jaxvision.data import blank, cache
 from jaxvision.data.objects import NOWHERE, Annotated, pad, usable_area
 from jaxvision.data.problems import Problems, usable_box
 from jaxvision.data.source import MEMORY_LIMIT, Source, finish, finish_objects
 from jaxvision.errors import UserError
 
-OWN = ('uci_digits', 'digit_scenes/localization', 'digit_scenes/detection')
+OWN = tuple(blank.FORMS)
 SPLITS = ('train', 'validation', 'test')
 
 
 def load(name: str, data_dir: str, image_size: int) -> Source:
     """Loads a prepared set, or one of our own; see `sources.load`."""
-    location = _find(name, data_dir)
-    dataset, _, version = name.partition(':')
-    if location is None and dataset in OWN and version in ('', '1.0.0'):
-        location = _prepare(dataset, data_dir)
+    dataset = name.partition(':')[0]
+    location = _prepare(dataset, data_dir) if unprepared(name, data_dir) else _find(name, data_dir)
     if location is None:
         raise UserError(_not_prepared(name, data_dir))
     key = f'{dataset.replace("/", "-")}-{image_size or "as_is"}-{_stamp(location)}-{cache.FORMAT}'
     return cache.decoded(name, key, lambda: _decode(name, location, image_size))
+
+
+def unprepared(name: str, data_dir: str) -> bool:
+    """Whether `load` prepares this set first: it is one of our own, and not there yet."""
+    dataset, _, version = name.partition(':')
+    return dataset in OWN and version in ('', '1.0.0') and _find(name, data_dir) is None
 
 
 def _root(dataset: str, data_dir: str) -> pathlib.Path:
@@ -263,3 +268,7 @@ def _annotated(file: str, size, objects: dict[str, Any], num_classes: int, probl
         ignored.append(not known or not usable or any(bool(flag[index]) for flag in flags))
     areas = [usable_area(area) for area in objects.get('area', ())]
     return Annotated(file, size, boxes, classes, ignored, areas)
+
+
+if __name__ == '__main__':  # As `meanwhile` runs it.
+    load(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -1,5 +1,6 @@
 """What a run depends on besides its config: versions, devices, the code's commit, the data."""
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -7,6 +8,8 @@ import os
 import pathlib
 import platform
 import subprocess
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -59,6 +62,24 @@ def python_path() -> str:
     """PYTHONPATH of other processes, so that they import this very package, from where it is now."""
     here = str(pathlib.Path(__file__).resolve().parents[2])
     return os.pathsep.join(filter(None, (here, os.environ.get('PYTHONPATH'))))
+
+
+@contextlib.contextmanager
+def other(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Another Python, at work on a module of this package; it says nothing, and is waited for, or ended by an error."""
+    with subprocess.Popen(
+        [sys.executable, '-m', module, *arguments],
+        env={**os.environ, 'PYTHONPATH': python_path()},
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            yield process
+        except BaseException:
+            process.terminate()
+            raise
 
 
 @functools.cache

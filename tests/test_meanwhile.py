@@ -1,0 +1,126 @@
+"""The first start prepares its set in another process, and compiles meanwhile what it will call."""
+
+import contextlib
+import signal
+import subprocess
+
+import jax
+import pytest
+
+from jaxvision import assembly, beforehand, experiment, meanwhile, settings
+from jaxvision.data import prepared
+from jaxvision.errors import UserError
+from jaxvision.training import allocator, environment, programs
+
+CHANGES = {'model.filters': (3,), 'model.dense': (), 'data.batch_size': 8, 'train.epochs': 0.02, 'devices': 2}
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled():
+    programs.programs.cache_clear()
+
+
+@pytest.fixture
+def chosen(tmp_path):
+    """Settings of the digits, in a folder that has none."""
+    return settings.override(settings.Settings(), {**CHANGES, 'data.data_dir': str(tmp_path / 'data')})
+
+
+@pytest.fixture
+def others(monkeypatch):
+    """The modules that other processes were started for; none is."""
+    started = []
+
+    @contextlib.contextmanager
+    def other(module, *arguments):
+        started.append((module, *arguments))
+        yield None
+
+    monkeypatch.setattr(environment, 'other', other)
+    return started
+
+
+def test_both_are_done(chosen, caplog):
+    meanwhile.prepare(chosen)
+    data = chosen.data
+    assert not prepared.unprepared(data.name, data.data_dir)
+    real = assembly.assemble(chosen)
+    steps = real.plan.in_one_call(0)
+    assert real.programs.compiled(steps)
+    ids, key = real.plan.feed(real.splits.train, 0, real.parallel)[1], real.parallel.replicate(jax.random.key(0))
+    with jax.log_compiles():
+        real.programs.train(steps)(real.begin(steps), real.context(), ids, key)
+    assert 'Compiling' not in caplog.text
+
+
+def test_the_state_is_that_of_the_real_data(chosen):
+    meanwhile.prepare(chosen)
+    run = assembly.assemble(chosen)
+    mean = jax.device_get(run.begin(run.plan.in_one_call(0)).variables['constants']['mean'])
+    assert mean == pytest.approx(run.source.images[run.splits.train].mean() / 255, rel=1e-5)
+
+
+def test_of_a_distillation_the_teacher(others, tmp_path):
+    changes = {
+        'distill.weight': 0.5,
+        'teacher.model.filters': (5,),
+        'teacher.model.dense': (),
+        'data.data_dir': str(tmp_path),
+    }
+    chosen = settings.override(settings.Settings(), {**CHANGES, **changes})
+    meanwhile.prepare(chosen)
+    assert others == [('jaxvision.data.prepared', 'uci_digits', str(tmp_path), '0')]
+    run = assembly.assemble(chosen.teacher_member(0))
+    assert run.programs.compiled(run.plan.in_one_call(0))
+    alone = assembly.assemble(chosen.alone())
+    assert not alone.programs.compiled(alone.plan.in_one_call(0))
+
+
+@pytest.mark.parametrize('why', ['there', 'generated', 'given', 'complete'])
+def test_it_is_left_alone(why, chosen, others, tmp_path):
+    if why == 'there':
+        assembly.load_data(chosen.data)
+    elif why == 'generated':
+        chosen = settings.override(chosen, {'data.name': 'generated'})
+    elif why == 'given':
+        chosen = settings.override(chosen, {'distill.weight': 0.5, 'teacher.workdir': str(tmp_path)})
+    if why == 'complete':
+        path = str(tmp_path / 'run')
+        first = experiment.run(chosen, path)
+        others.clear()
+        assert experiment.run(chosen, path) == first
+    else:
+        meanwhile.prepare(chosen)
+    assert not others
+
+
+def test_a_long_run_does_not_compile_in_this_process(chosen, others, monkeypatch):
+    monkeypatch.setattr(allocator, '_shared', True)
+    monkeypatch.setattr(beforehand, 'PAYS_FROM', 0.0)
+    monkeypatch.setattr(assembly.Run, 'begin', lambda *args: pytest.fail('compiled'))
+    meanwhile.prepare(chosen)
+    assert len(others) == 1
+
+
+def test_what_is_wrong_is_told_by_the_experiment(chosen, tmp_path, capfd):
+    (tmp_path / 'data').write_text('no folder')
+    meanwhile.prepare(chosen)
+    assert capfd.readouterr() == ('', '')
+    with pytest.raises(UserError, match='cannot write the dataset uci_digits'):
+        assembly.load_data(chosen.data)
+    large = settings.override(chosen, {'data.batch_size': 5000, 'data.data_dir': str(tmp_path / 'other')})
+    with pytest.raises(UserError, match='the train split has only 1294 examples'):
+        experiment.run(large, str(tmp_path / 'run'))
+
+
+def test_an_error_ends_the_other_process(monkeypatch):
+    real, started = subprocess.Popen, []
+
+    def sleep(command, **options):
+        started.append(real(['sleep', '100'], **options))
+        return started[0]
+
+    monkeypatch.setattr(subprocess, 'Popen', sleep)
+    with pytest.raises(KeyboardInterrupt), environment.other('anything'):
+        raise KeyboardInterrupt
+    assert started[0].returncode == -signal.SIGTERM
