@@ -2,12 +2,13 @@
 
 Of images see `strided`, of many networks as one program `im2col`; the rest is of one network on CPU.
 
-Three things cost XLA's CPU compiler most of a convolutional network's training step (jax 0.10.2, see benchmarks.json):
+Four things cost XLA's CPU compiler most of a convolutional network's training step (jax 0.10.2, see benchmarks.json):
 
 * It computes the activation that a convolution reads once more inside of what transposes it for the kernel's gradient,
   and with it all that it was made of, up the whole chain of shortcuts. `materialize` keeps it from that.
 * Its 3x3 convolutions need 2.25 times the multiplications of Winograd's, which is a sum of a few matrix products.
 * It computes the kernel's gradient at half of the speed of the convolution itself, see `kernel_gradient`.
+* Of few channels it computes a convolution at half of the speed of others, see `paired`.
 """
 
 import functools
@@ -17,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxvision.models import im2col, kernel_gradient, plain, strided, winograd
+from jaxvision.models import im2col, kernel_gradient, paired, plain, strided, winograd
 from jaxvision.models.kernel_gradient import LAYOUT
 
 # What flax.linen.Conv asks for besides, if it was not told otherwise.
@@ -114,6 +115,8 @@ def _forward(x, kernel, strides, padding):
     x = materialize(x)
     if winograd.suits(x, kernel, strides, padding, winograd.CHANNELS):
         return winograd.convolution(x, kernel), (x, kernel)
+    if paired.suits(x, kernel, strides, padding):
+        return paired.convolution(x, kernel), (x, kernel)
     return _xla(x, kernel, strides, padding), (x, kernel)
 
 
@@ -121,6 +124,8 @@ def _forward(x, kernel, strides, padding):
 def _backward(strides, padding, saved, gradient):
     x, kernel = saved
     gradient = materialize(gradient)
+    if paired.suits(x, kernel, strides, padding):
+        return paired.by_input(gradient, kernel), paired.by_kernel(gradient, x)
     if winograd.suits(x, kernel, strides, padding, winograd.CHANNELS):
         by_input = winograd.by_input(gradient, kernel)
     else:

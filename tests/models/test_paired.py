@@ -1,0 +1,92 @@
+"""Pairs of columns beside XLA's convolution, and when they are taken."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from jaxvision.models import convolution, paired, winograd
+
+from . import xla
+from .xla import drawn
+
+CASES = [(5, 8, 3, 4), (4, 2, 1, 1), (3, 6, 16, 16)]  # Height, width, channels, filters.
+SAME = ((1, 1), (1, 1))
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    """As on a machine with AVX-512; and layers are traced anew."""
+    monkeypatch.setattr(paired, '_wide', lambda: True)
+    forget()
+    yield
+    forget()
+
+
+def forget():
+    for traced in (convolution._forward, convolution._backward):
+        traced.clear_cache()
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_values_and_gradients_are_those_of_xla(case):
+    height, width, channels, filters = case
+    x, kernel = drawn(0, 3, height, width, channels), drawn(1, 3, 3, channels, filters)
+    wanted, back = jax.vjp(lambda x, kernel: xla.convolve(x, kernel, (1, 1), SAME), x, kernel)
+    np.testing.assert_allclose(paired.convolution(x, kernel), wanted, rtol=1e-5, atol=1e-5)
+    gradient = drawn(2, *wanted.shape)
+    by_input, by_kernel = back(gradient)
+    np.testing.assert_allclose(paired.by_input(gradient, kernel), by_input, rtol=1e-5, atol=3e-5)
+    np.testing.assert_allclose(paired.by_kernel(gradient, x), by_kernel, rtol=1e-5, atol=3e-5)
+
+
+def test_a_weight_meets_what_it_should():
+    """In whole numbers, by the definition: exactly."""
+    draw = np.random.default_rng(0)
+    x, kernel = draw.integers(-9, 9, (2, 3, 4, 2)), draw.integers(-9, 9, (3, 3, 2, 3))
+    around, wanted = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), np.zeros((2, 3, 4, 3))
+    for row, column in np.ndindex(3, 3):
+        wanted += around[:, row : row + 3, column : column + 4] @ kernel[row, column]
+    found = paired.convolution(jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32))
+    np.testing.assert_array_equal(found, wanted)
+
+
+def layer(x, kernel):
+    return convolution._convolve(x, kernel, (1, 1), SAME)
+
+
+def test_the_layer_is_differentiated_through_pairs(monkeypatch):
+    counted = []
+    for name in ('convolution', 'by_kernel'):
+        called = getattr(paired, name)
+        monkeypatch.setattr(paired, name, lambda *args, name=name, called=called: counted.append(name) or called(*args))
+    x, kernel = drawn(0, 1, 2, 4, 3), drawn(1, 3, 3, 3, 2)
+    check_grads(layer, (x, kernel), 1, ['rev'], rtol=2e-2)
+    assert set(counted) == {'convolution', 'by_kernel'}
+
+
+@pytest.mark.parametrize(
+    ('why', 'shape', 'filters', 'strides', 'padding'),
+    [
+        ('it is odd', (1, 4, 5, 8), 8, (1, 1), SAME),
+        ('channels', (1, 4, 4, 17), 8, (1, 1), SAME),
+        ('filters', (1, 4, 4, 8), 17, (1, 1), SAME),
+        ('strides', (1, 4, 4, 8), 8, (2, 2), SAME),
+        ('padding', (1, 4, 4, 8), 8, (1, 1), ((0, 0), (0, 0))),
+        ('precision', (1, 4, 4, 8), 8, (1, 1), SAME),
+        ('machine', (1, 4, 4, 8), 8, (1, 1), SAME),
+    ],
+)
+def test_what_does_not_suit(why, shape, filters, strides, padding, monkeypatch):
+    if why == 'machine':
+        monkeypatch.setattr(paired, '_wide', lambda: False)
+    x, kernel = drawn(0, *shape), drawn(1, 3, 3, shape[3], filters)
+    if why == 'precision':
+        x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    assert not paired.suits(x, kernel, strides, padding)
+    assert paired.suits(drawn(0, 1, 4, 4, 8), drawn(1, 3, 3, 8, 8), (1, 1), SAME) == (why != 'machine')
+
+
+def test_no_convolution_suits_both():
+    assert paired.CHANNELS < winograd.CHANNELS
