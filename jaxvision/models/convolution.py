@@ -71,7 +71,9 @@ def convolve(
         if kernel.shape[:2] == (1, 1) and algorithm() == 'winograd':  # On GPUs a product comes out in another layout.
             return (x.reshape(-1, x.shape[3]) @ kernel[0, 0]).reshape(*x.shape[:3], kernel.shape[3])
         strides, padding = (1, 1), ((0, 0), (0, 0))
-    return (_convolve if algorithm() == 'winograd' else _xla)(x, kernel, strides, padding)
+    if algorithm() != 'winograd':
+        return _xla(x, kernel, strides, padding)
+    return _convolve(*paired.even(x, kernel, strides), strides, padding)
 
 
 @jax.custom_jvp

@@ -88,5 +88,42 @@ def test_what_does_not_suit(why, shape, filters, strides, padding, monkeypatch):
     assert paired.suits(drawn(0, 1, 4, 4, 8), drawn(1, 3, 3, 8, 8), (1, 1), SAME) == (why != 'machine')
 
 
+@pytest.mark.parametrize('side', [3, 5])
+def test_an_odd_number_of_channels_is_made_even(side):
+    x, kernel = drawn(0, 2, 6, 5, 3), drawn(1, side, side, 3, 20)
+    wanted, back = jax.vjp(lambda *args: xla.convolve(*args, (1, 1), 'SAME'), x, kernel)
+    found, ours = jax.vjp(
+        lambda *args: convolution.convolve(*args, (1, 1), 'SAME', dimension_numbers=xla.LAYOUT), x, kernel
+    )
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+    gradient = drawn(2, *wanted.shape)
+    for one, other in zip(ours(gradient), back(gradient), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=5e-5)
+    assert paired.even(x, kernel, (1, 1))[1].shape == (side, side, 4, 20)
+
+
+@pytest.mark.parametrize(
+    ('why', 'side', 'channels', 'filters', 'strides'),
+    [
+        ('it is even', 3, 4, 20, (1, 1)),
+        ('one channel', 3, 1, 20, (1, 1)),
+        ('few filters', 3, 3, 16, (1, 1)),
+        ('many filters', 3, 3, 33, (1, 1)),
+        ('a product', 1, 3, 20, (1, 1)),
+        ('strides', 3, 3, 20, (2, 2)),
+        ('precision', 3, 3, 20, (1, 1)),
+        ('machine', 3, 3, 20, (1, 1)),
+    ],
+)
+def test_what_is_left_as_it_is(why, side, channels, filters, strides, monkeypatch):
+    if why == 'machine':
+        monkeypatch.setattr(paired, '_wide', lambda: False)
+    x, kernel = drawn(0, 1, 4, 4, channels), drawn(1, side, side, channels, filters)
+    if why == 'precision':
+        x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    found = paired.even(x, kernel, strides)
+    assert found[0] is x and found[1] is kernel
+
+
 def test_no_convolution_suits_both():
     assert paired.CHANNELS < winograd.CHANNELS
