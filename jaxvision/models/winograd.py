@@ -15,6 +15,9 @@ from jax import lax
 Parts = list[list[jax.Array]]  # A matrix of arrays of one shape.
 CHANNELS = 64  # From so many on, the fewer of input and output counting, it is quicker than XLA's on CPU,
 KERNEL_CHANNELS = 128  # and from so many on for the kernel's gradient, too.
+# Inputs times filters from which on it is used: each such convolution compiles for half a second longer, which a smaller
+# one takes more than a thousand steps to win back.
+WORK = 2**23
 
 
 class Tile(NamedTuple):
@@ -42,10 +45,11 @@ TILE = Tile(
 
 
 def suits(x: jax.Array, kernel: jax.Array, strides, padding, channels: int) -> bool:
-    """Whether it can compute this, and is quicker: from so many channels on."""
+    """Whether it can compute this, and is quicker: from so many channels on, where they are many."""
     even = x.shape[1] % TILE.side == 0 and x.shape[2] % TILE.side == 0
     same = kernel.shape[:2] == (3, 3) and strides == (1, 1) and padding == ((1, 1), (1, 1))
-    return same and even and x.dtype == jnp.float32 and min(kernel.shape[2:]) >= channels
+    much = min(kernel.shape[2:]) >= channels and x.size * kernel.shape[3] >= WORK
+    return same and even and x.dtype == jnp.float32 and much
 
 
 def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:

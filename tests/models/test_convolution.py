@@ -49,8 +49,8 @@ def choose(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def narrow(choose):
-    """However few channels, Winograd's suits; and what `paired` does is not done."""
-    choose(winograd, CHANNELS=1, KERNEL_CHANNELS=1)
+    """However few channels and images, Winograd's suits; and what `paired` does is not done."""
+    choose(winograd, CHANNELS=1, KERNEL_CHANNELS=1, WORK=0)
     choose(paired, _wide=lambda: False)
 
 
@@ -111,6 +111,13 @@ def test_few_channels_are_left_to_xla(choose):
     choose(winograd, CHANNELS=4)
     for channels, filters, used in ((4, 4, False), (3, 8, True), (8, 3, True)):
         x, kernel, *rest = arguments((4, 4, channels, filters, 3, 1, 'SAME'))
+        assert xla.is_used(lambda x, kernel, rest=rest: convolve(x, kernel, *rest), x, kernel) == used
+
+
+def test_few_images_are_left_to_xla(choose):
+    choose(winograd, WORK=2 * 4 * 4 * 3 * 5)
+    for batch, used in ((2, False), (1, True)):
+        x, kernel, *rest = arguments((4, 4, 3, 5, 3, 1, 'SAME'), batch)
         assert xla.is_used(lambda x, kernel, rest=rest: convolve(x, kernel, *rest), x, kernel) == used
 
 
