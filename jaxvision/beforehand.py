@@ -40,7 +40,7 @@ def fill(chosen: Settings, run: Run) -> None:
     marker = pathlib.Path(cache) / f'{_key(chosen, run)}.filled'
     if marker.exists():
         return
-    with environment.other('jaxvision.beforehand') as process:  # Whatever is wrong is told by the run itself.
+    with environment.python_process('jaxvision.beforehand') as process:  # Whatever is wrong is told by the run itself.
         process.communicate(json.dumps(dataclasses.asdict(chosen)))
     if not process.returncode:
         with contextlib.suppress(OSError):

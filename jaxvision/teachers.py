@@ -17,6 +17,7 @@ import numpy as np
 from jaxvision import assembly, runs
 from jaxvision.assembly import Run, Teacher
 from jaxvision.data import sources
+from jaxvision.data.sources import Source
 from jaxvision.errors import UserError
 from jaxvision.settings import Settings
 from jaxvision.tasks.task import Variables
@@ -56,10 +57,10 @@ def found(settings: Settings) -> str:
     return f'{ready} of {settings.teacher.members} members trained, in {folder}'
 
 
-def to_train(settings: Settings, member: int) -> Run:
+def to_train(settings: Settings, member: int, source: Source | None = None) -> Run:
     """A member of the teacher that the settings describe, before it is trained; what is wrong with it is called its."""
     try:
-        return assembly.assemble(settings.teacher_member(member))
+        return assembly.assemble(settings.teacher_member(member), source=source)
     except UserError as error:
         raise UserError(f'the teacher cannot be trained: {error}') from error
 

@@ -37,6 +37,18 @@ def cache(tmp_path_factory):
 
 
 @pytest.fixture
+def few_scenes(monkeypatch):
+    """Both the drawn and the blank scenes are few, but enough that one has the most objects."""
+    from jaxvision.data import blank, digit_scenes
+
+    few = {'train': 12, 'validation': 4, 'test': 4}
+    monkeypatch.setattr(digit_scenes, 'SCENES', few)
+    for name, (_, side, slots) in blank.FORMS.items():
+        if slots is not None:
+            monkeypatch.setitem(blank.FORMS, name, (few, side, slots))
+
+
+@pytest.fixture
 def launch():
     """Runs a launch/ command as a user would; returns the finished process with its text."""
 

@@ -63,7 +63,7 @@ def test_it_is_done_once(chosen, long, monkeypatch):
         calls.append(module)
         yield types.SimpleNamespace(communicate=lambda text: None, returncode=len(calls) == 1)
 
-    monkeypatch.setattr(environment, 'other', other)
+    monkeypatch.setattr(environment, 'python_process', other)
     beforehand.fill(chosen, run)  # It fails, and that is told by nobody.
     beforehand.fill(chosen, run)
     beforehand.fill(chosen, run)
@@ -78,7 +78,7 @@ def test_it_is_done_once(chosen, long, monkeypatch):
 
 @pytest.mark.parametrize('why', ['arenas', 'short', 'images', 'cache'])
 def test_a_run_that_would_not_gain_compiles_for_itself(chosen, long, monkeypatch, why):
-    monkeypatch.setattr(environment, 'other', lambda *args: pytest.fail('another process'))
+    monkeypatch.setattr(environment, 'python_process', lambda *args: pytest.fail('another process'))
     if why == 'arenas':
         monkeypatch.setattr(allocator, '_shared', False)
     elif why == 'short':

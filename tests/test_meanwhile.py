@@ -1,6 +1,7 @@
 """The first start prepares its set in another process, and compiles meanwhile what it will call."""
 
 import contextlib
+import shutil
 import signal
 import subprocess
 
@@ -8,7 +9,7 @@ import jax
 import pytest
 
 from jaxvision import assembly, beforehand, experiment, meanwhile, settings
-from jaxvision.data import prepared
+from jaxvision.data import blank, prepared
 from jaxvision.errors import UserError
 from jaxvision.training import allocator, environment, programs
 
@@ -36,7 +37,7 @@ def others(monkeypatch):
         started.append((module, *arguments))
         yield None
 
-    monkeypatch.setattr(environment, 'other', other)
+    monkeypatch.setattr(environment, 'python_process', other)
     return started
 
 
@@ -58,6 +59,30 @@ def test_the_state_is_that_of_the_real_data(chosen):
     run = assembly.assemble(chosen)
     mean = jax.device_get(run.begin(run.plan.in_one_call(0)).variables['constants']['mean'])
     assert mean == pytest.approx(run.source.images[run.splits.train].mean() / 255, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'data.full_batch': True, 'devices': 1},
+        {'data.batch_size': 8, 'data.folds': 10, 'data.fold': 3},
+        {'data.folds': 7, 'data.train_fraction': 0.13},
+        {'data.name': 'uci_digits:1.0.0', 'data.image_size': 12, 'augment.mirror': True, 'augment.alternate': True},
+        {'task': 'localize', 'data.batch_size': 4, 'data.name': 'digit_scenes/localization'},
+        {'task': 'detect', 'data.batch_size': 4, 'data.name': 'digit_scenes/detection', 'data.image_size': 32},
+        {'parallel': 'shard_map'},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_the_programs_are_those_of_the_real_data(changes, few_scenes, tmp_path):
+    where = {'model.filters': (3, 3), 'data.data_dir': str(tmp_path), 'devices': 2}
+    chosen = settings.override(settings.Settings(), {**where, **changes})
+    real = assembly.assemble(chosen)
+    unreal = assembly.assemble(chosen, source=blank.source(chosen.data.name, chosen.data.image_size))
+    assert (unreal.task, unreal.optimizer, unreal.plan) == (real.task, real.optimizer, real.plan)
+    assert unreal.programs is real.programs
+    steps = real.plan.in_one_call(0)
+    assert str(unreal.described(calls=steps)) == str(real.described(calls=steps))
 
 
 def test_of_a_distillation_the_teacher(others, tmp_path):
@@ -87,6 +112,7 @@ def test_it_is_left_alone(why, chosen, others, tmp_path):
     if why == 'complete':
         path = str(tmp_path / 'run')
         first = experiment.run(chosen, path)
+        shutil.rmtree(tmp_path / 'data')
         others.clear()
         assert experiment.run(chosen, path) == first
     else:
@@ -108,9 +134,16 @@ def test_what_is_wrong_is_told_by_the_experiment(chosen, tmp_path, capfd):
     assert capfd.readouterr() == ('', '')
     with pytest.raises(UserError, match='cannot write the dataset uci_digits'):
         assembly.load_data(chosen.data)
-    large = settings.override(chosen, {'data.batch_size': 5000, 'data.data_dir': str(tmp_path / 'other')})
-    with pytest.raises(UserError, match='the train split has only 1294 examples'):
+
+
+def test_what_the_shape_tells_is_told_at_once(chosen, tmp_path, others):
+    large = settings.override(chosen, {'data.batch_size': 5000})
+    with pytest.raises(UserError, match='^data.batch_size is 5000, but the train split has only 1294 examples'):
         experiment.run(large, str(tmp_path / 'run'))
+    assert len(others) == 1 and not any((tmp_path / 'run').iterdir())
+    changes = {'distill.weight': 0.5, 'teacher.data.batch_size': 5000}
+    with pytest.raises(UserError, match='^the teacher cannot be trained: data.batch_size is 5000'):
+        meanwhile.prepare(settings.override(chosen, changes))
 
 
 def test_an_error_ends_the_other_process(monkeypatch):
@@ -121,6 +154,6 @@ def test_an_error_ends_the_other_process(monkeypatch):
         return started[0]
 
     monkeypatch.setattr(subprocess, 'Popen', sleep)
-    with pytest.raises(KeyboardInterrupt), environment.other('anything'):
+    with pytest.raises(KeyboardInterrupt), environment.python_process('anything'):
         raise KeyboardInterrupt
     assert started[0].returncode == -signal.SIGTERM

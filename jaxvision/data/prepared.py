@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 from typing import Any
@@ -270,5 +271,6 @@ def _annotated(file: str, size, objects: dict[str, Any], num_classes: int, probl
     return Annotated(file, size, boxes, classes, ignored, areas)
 
 
-if __name__ == '__main__':  # As `meanwhile` runs it.
+if __name__ == '__main__':
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # So that nothing half done is left.
     load(sys.argv[1], sys.argv[2], int(sys.argv[3]))

@@ -126,10 +126,10 @@ def _forward(x, kernel, strides, padding):
 def _backward(strides, padding, saved, gradient):
     x, kernel = saved
     gradient = materialize(gradient)
-    if paired.suits(x, kernel, strides, padding):
-        return paired.by_input(gradient, kernel), paired.by_kernel(gradient, x)
     if winograd.suits(x, kernel, strides, padding, winograd.CHANNELS):
         by_input = winograd.by_input(gradient, kernel)
+    elif paired.suits(x, kernel, strides, padding):
+        return paired.by_input(gradient, kernel), paired.by_kernel(gradient, x)
     else:
         by_input = jax.vjp(lambda x: _xla(x, kernel, strides, padding), x)[1](gradient)[0]
     if winograd.suits(x, kernel, strides, padding, winograd.KERNEL_CHANNELS):

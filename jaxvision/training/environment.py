@@ -65,10 +65,10 @@ def python_path() -> str:
 
 
 @contextlib.contextmanager
-def other(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def python_process(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Another Python, at work on a module of this package; it says nothing, and is waited for, or ended by an error."""
     with subprocess.Popen(
-        [sys.executable, '-m', module, *arguments],
+        [sys.executable, '-P', '-m', module, *arguments],
         env={**os.environ, 'PYTHONPATH': python_path()},
         text=True,
         stdin=subprocess.PIPE,

@@ -8,16 +8,6 @@ import pytest
 from jaxvision.data import blank, digit_scenes, prepared, sources
 
 
-@pytest.fixture
-def few_scenes(monkeypatch):
-    """Both the drawn and the blank scenes are few, but enough that one has the most objects."""
-    few = {'train': 12, 'validation': 4, 'test': 4}
-    monkeypatch.setattr(digit_scenes, 'SCENES', few)
-    for name, (_, side, slots) in blank.FORMS.items():
-        if slots is not None:
-            monkeypatch.setitem(blank.FORMS, name, (few, side, slots))
-
-
 def forms(value):
     """Shapes and types of all arrays of a dataclass, and what is no array."""
     if dataclasses.is_dataclass(value):

@@ -51,7 +51,7 @@ def choose(monkeypatch):
 def narrow(choose):
     """However few channels and images, Winograd's suits; and what `paired` does is not done."""
     choose(winograd, CHANNELS=1, KERNEL_CHANNELS=1, WORK=0)
-    choose(paired, _wide=lambda: False)
+    choose(paired, _has_avx512=lambda: False)
 
 
 def arguments(case, batch=3):

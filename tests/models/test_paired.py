@@ -18,7 +18,7 @@ SAME = ((1, 1), (1, 1))
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
     """As on a machine with AVX-512; and layers are traced anew."""
-    monkeypatch.setattr(paired, '_wide', lambda: True)
+    monkeypatch.setattr(paired, '_has_avx512', lambda: True)
     forget()
     yield
     forget()
@@ -52,18 +52,29 @@ def test_a_weight_meets_what_it_should():
     np.testing.assert_array_equal(found, wanted)
 
 
+def test_many_kernels():
+    """As the engine of stacked trials may map it."""
+    x, kernels = drawn(0, 2, 4, 4, 3), drawn(1, 4, 3, 3, 3, 5)
+
+    def gradients(conv):
+        return jax.vmap(jax.grad(lambda kernel: jnp.sum(jnp.square(conv(x, kernel)))))(kernels)
+
+    wanted = gradients(lambda x, kernel: xla.convolve(x, kernel, (1, 1), SAME))
+    np.testing.assert_allclose(gradients(layer), wanted, rtol=1e-4, atol=1e-3)
+
+
 def layer(x, kernel):
     return convolution._convolve(x, kernel, (1, 1), SAME)
 
 
 def test_the_layer_is_differentiated_through_pairs(monkeypatch):
     counted = []
-    for name in ('convolution', 'by_kernel'):
+    for name in ('convolution', 'by_input', 'by_kernel'):
         called = getattr(paired, name)
         monkeypatch.setattr(paired, name, lambda *args, name=name, called=called: counted.append(name) or called(*args))
     x, kernel = drawn(0, 1, 2, 4, 3), drawn(1, 3, 3, 3, 2)
     check_grads(layer, (x, kernel), 1, ['rev'], rtol=2e-2)
-    assert set(counted) == {'convolution', 'by_kernel'}
+    assert set(counted) == {'convolution', 'by_input', 'by_kernel'}
 
 
 @pytest.mark.parametrize(
@@ -80,7 +91,7 @@ def test_the_layer_is_differentiated_through_pairs(monkeypatch):
 )
 def test_what_does_not_suit(why, shape, filters, strides, padding, monkeypatch):
     if why == 'machine':
-        monkeypatch.setattr(paired, '_wide', lambda: False)
+        monkeypatch.setattr(paired, '_has_avx512', lambda: False)
     x, kernel = drawn(0, *shape), drawn(1, 3, 3, shape[3], filters)
     if why == 'precision':
         x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
@@ -99,7 +110,8 @@ def test_an_odd_number_of_channels_is_made_even(side):
     gradient = drawn(2, *wanted.shape)
     for one, other in zip(ours(gradient), back(gradient), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=5e-5)
-    assert paired.even(x, kernel, (1, 1))[1].shape == (side, side, 4, 20)
+    traced = jax.make_jaxpr(lambda *args: convolution.convolve(*args, (1, 1), 'SAME', dimension_numbers=xla.LAYOUT))
+    assert f'f32[{side},{side},4,20]' in str(traced(x, kernel))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +129,7 @@ def test_an_odd_number_of_channels_is_made_even(side):
 )
 def test_what_is_left_as_it_is(why, side, channels, filters, strides, monkeypatch):
     if why == 'machine':
-        monkeypatch.setattr(paired, '_wide', lambda: False)
+        monkeypatch.setattr(paired, '_has_avx512', lambda: False)
     x, kernel = drawn(0, 1, 4, 4, channels), drawn(1, side, side, channels, filters)
     if why == 'precision':
         x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
