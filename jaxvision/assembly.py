@@ -129,7 +129,7 @@ class Run:
 
     def initial(self) -> state.State:
         """The state before the first step, replicated."""
-        return self.programs.create(*self.creation())
+        return self.programs.create(*self.creation)
 
     def begin(self, steps: int, teacher: Teacher | None = None) -> state.State:
         """The state before the first step, while what trains so many steps a call is compiled, if it is not yet.
@@ -139,13 +139,13 @@ class Run:
         if self.programs.compiled(steps):
             return self.initial()
         with concurrent.futures.ThreadPoolExecutor(1) as aside:
-            initial = aside.submit(self.initial)
+            initial = aside.submit(self.programs.create, *self.creation)
             self.programs.lower(steps, *self.described(teacher, steps)).compile()
         return initial.result()
 
     def like(self) -> state.State:
         """The shapes, types and places of such a state; no program of the run is compiled or called."""
-        return self.programs.like(*self.creation())
+        return self.programs.like(*self.creation)
 
     def described(self, teacher: Teacher | None = None, calls: int = 1) -> tuple[Any, Any, Any, Any]:
         """What a call of so many training steps takes, by shapes, types and places: state, context, ids, key."""
@@ -155,6 +155,7 @@ class Run:
         context, key = jax.tree.map(lambda leaf: place(leaf.shape, leaf.dtype), read)
         return self.like(), context, ids if calls > 1 else ids[:, 0], key
 
+    @functools.cached_property
     def creation(self) -> tuple[jax.Array, dict[str, Any], dict[str, Any]]:
         """What makes a state: key, strengths, constants."""
         train, model = self.splits.train, self.settings.model

@@ -67,7 +67,7 @@ def compiled(run: assembly.Run, teacher: assembly.Teacher | None) -> dict[str, A
     state, context, ids, _ = arguments
     several = np.zeros((len(ids), evaluation.batch_size(run.source.shape)), np.int32)
     lowered = {
-        'create': programs.create.lower(*run.creation()),
+        'create': programs.create.lower(*run.creation),
         'train': programs.lower(calls, *arguments),
         'predict': programs.predict.lower((state.variables,), context, several),
     }

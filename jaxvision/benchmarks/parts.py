@@ -141,7 +141,7 @@ def _predict(run: assembly.Run, images: int) -> Callable[[], Any]:
 def _stack(run: assembly.Run, count: int, steps: int) -> Callable[[], Any]:
     program = Stack(run.task, run.optimizer)
     many = [
-        dataclasses.replace(run, settings=dataclasses.replace(run.settings, seed=seed)).creation()
+        dataclasses.replace(run, settings=dataclasses.replace(run.settings, seed=seed)).creation
         for seed in range(count)
     ]
     states = program.create(

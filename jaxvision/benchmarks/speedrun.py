@@ -93,7 +93,7 @@ class Runner:
         run = assembly.assemble(settings)
         self.device = run.parallel.devices[0].device_kind
         self._context = run.context()
-        _, self._strengths, self._constants = run.creation()
+        _, self._strengths, self._constants = run.creation
         jax.block_until_ready(self._context)
 
     def train(self, seed: int) -> tuple[float, float]:

@@ -8,15 +8,15 @@ import numpy as np
 from jaxvision.data.objects import Objects
 from jaxvision.data.source import Source
 
-SCENES = {'train': 8000, 'validation': 1000, 'test': 1000}
+CLASSES = tuple(str(digit) for digit in range(10))
+SCENES, SIZE = {'train': 8000, 'validation': 1000, 'test': 1000}, 64  # Of both kinds of scenes; pixels a side.
 # Of each set: how many examples its official splits have, pixels a side, and the most objects in an image, where it has
 # objects.
 FORMS: dict[str, tuple[dict[str, int], int, int | None]] = {
     'uci_digits': ({'train': 1797}, 8, None),
-    'digit_scenes/localization': (SCENES, 64, 1),
-    'digit_scenes/detection': (SCENES, 64, 6),
+    'digit_scenes/localization': (SCENES, SIZE, 1),
+    'digit_scenes/detection': (SCENES, SIZE, 6),
 }
-CLASSES = tuple(str(digit) for digit in range(10))
 
 
 def source(name: str, image_size: int = 0) -> Source:

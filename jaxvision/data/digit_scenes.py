@@ -13,9 +13,8 @@ import tensorflow_datasets as tfds
 
 from jaxvision import rng
 from jaxvision.data import splits
-from jaxvision.data.blank import SCENES
+from jaxvision.data.blank import CLASSES, SCENES, SIZE
 
-SIZE = 64  # Pixels a side, grey.
 KINDS = ('localization', 'detection')
 SEED = 0
 DIGIT = (14, 32)  # Side in pixels to which the 8x8 bitmap is enlarged; the digit is a little smaller.
@@ -49,7 +48,7 @@ class DigitScenes(tfds.core.GeneratorBasedBuilder):
                     'objects': tfds.features.Sequence(
                         {
                             'bbox': tfds.features.BBoxFeature(),
-                            'label': tfds.features.ClassLabel(names=[str(digit) for digit in range(10)]),
+                            'label': tfds.features.ClassLabel(names=CLASSES),
                         }
                     ),
                 }

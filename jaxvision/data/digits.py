@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import tensorflow_datasets as tfds
 
+from jaxvision.data.blank import CLASSES
+
 
 class UciDigits(tfds.core.GeneratorBasedBuilder):
     """1,797 handwritten digits, 8x8 grey, 10 classes, in one split `train` (scikit-learn keeps no official test part).
@@ -20,7 +22,7 @@ class UciDigits(tfds.core.GeneratorBasedBuilder):
             features=tfds.features.FeaturesDict(
                 {
                     'image': tfds.features.Image(shape=(8, 8, 1)),
-                    'label': tfds.features.ClassLabel(names=[str(digit) for digit in range(10)]),
+                    'label': tfds.features.ClassLabel(names=CLASSES),
                 }
             ),
             supervised_keys=('image', 'label'),

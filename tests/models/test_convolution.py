@@ -34,17 +34,13 @@ TILES = [(8, 8, 3, 5, 2, 2, 'SAME')]  # A product of matrices, see `strided`.
 def choose(monkeypatch):
     """choose(module, NAME=value): sets its constants, and has layers traced anew under them, and afterwards."""
 
-    def forget():
-        for traced in (convolution._forward, convolution._backward):
-            traced.clear_cache()
-
     def chosen(module, **constants):
         for name, value in constants.items():
             monkeypatch.setattr(module, name, value)
-        forget()
+        xla.forget()
 
     yield chosen
-    forget()
+    xla.forget()
 
 
 @pytest.fixture(autouse=True)

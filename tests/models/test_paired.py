@@ -19,14 +19,9 @@ SAME = ((1, 1), (1, 1))
 def wide(monkeypatch):
     """As on a machine with AVX-512; and layers are traced anew."""
     monkeypatch.setattr(paired, '_has_avx512', lambda: True)
-    forget()
+    xla.forget()
     yield
-    forget()
-
-
-def forget():
-    for traced in (convolution._forward, convolution._backward):
-        traced.clear_cache()
+    xla.forget()
 
 
 @pytest.mark.parametrize('case', CASES)

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvision.models import convolution
 from jaxvision.models.convolution import LAYOUT
 
 
@@ -14,6 +15,12 @@ def drawn(seed, *shape, dtype=np.float32):
 
 def convolve(x, kernel, strides, padding, **more):
     return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT, **more)
+
+
+def forget():
+    """Has layers traced anew: under other constants they are others."""
+    for traced in (convolution._forward, convolution._backward):
+        traced.clear_cache()
 
 
 def is_used(function, *args) -> bool:

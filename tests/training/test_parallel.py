@@ -266,7 +266,7 @@ from jaxvision import assembly
 from jaxvision.benchmarks.cases import settings_of
 from jaxvision.training import parallel
 run = assembly.assemble(settings_of('resnet20'))
-one, other = (jax.device_get(jax.jit(run.programs._create)(*run.creation())), jax.device_get(run.initial()))
+one, other = (jax.device_get(jax.jit(run.programs._create)(*run.creation)), jax.device_get(run.initial()))
 assert parallel.QUICKLY and all(map(np.array_equal, jax.tree.leaves(one), jax.tree.leaves(other)))
 seen = []
 jax.jit, plain = (lambda *args, **values: seen.append(values) or plain(*args, **values)), jax.jit

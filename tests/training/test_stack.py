@@ -32,7 +32,7 @@ def stacked(trees):
 def traced(run: assembly.Run, teacher: assembly.Teacher | None = None) -> tuple[str, str]:
     """The training and the evaluation of two such runs as one program."""
     program = Stack(run.task, run.optimizer)
-    states = program.create(*map(stacked, zip(*[run.creation()] * COUNT, strict=True)))
+    states = program.create(*map(stacked, zip(*[run.creation] * COUNT, strict=True)))
     context = {'data': resident.resident(run.source), 'strengths': stacked([run.strengths()] * COUNT)}
     if teacher is not None:
         context['teachers'] = teacher.variables

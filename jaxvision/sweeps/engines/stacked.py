@@ -121,7 +121,7 @@ def _train(some: Sequence[Trial], stop: Callable[[], bool]) -> bool:
             with im2col.layers():  # As it records.
                 runs.begin(member.run, member.workdir, teacher)
             member.workdir.cut_back(0)
-    creation = [member.run.creation() for member in members]
+    creation = [member.run.creation for member in members]
     keys, strengths, constants = (_stacked([one[part] for one in creation]) for part in range(3))
     states = program.create(keys, strengths, constants)
     context: dict[str, Any] = {'data': resident.resident(first.source), 'strengths': strengths}
