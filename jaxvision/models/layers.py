@@ -9,6 +9,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxvision.models import plain
+from jaxvision.models.batch_norm import EPSILON, MOMENTUM, BatchNorm
+
 # An encoder without a head: the maps that its stages put out, [batch, height, width, channel], finest first.
 Levels = tuple[jax.Array, ...]
 
@@ -80,9 +83,10 @@ class Norm(nn.Module):
             return x
         if self.kind == 'batch':
             axis = None if training is None else training.axis_name
-            return nn.BatchNorm(
-                use_running_average=training is None, axis_name=axis, momentum=0.9, dtype=self.dtype, scale_init=scale
-            )(x)
+            given = {'use_running_average': training is None, 'axis_name': axis, 'dtype': self.dtype}
+            if plain.asked():
+                return nn.BatchNorm(**given, momentum=MOMENTUM, epsilon=EPSILON, scale_init=scale)(x)
+            return BatchNorm(**given, scale_init=scale)(x)
         if self.kind == 'layer':
             return nn.LayerNorm(dtype=self.dtype, scale_init=scale)(x)
         if self.kind == 'group':
