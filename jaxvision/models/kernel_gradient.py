@@ -72,14 +72,22 @@ def _as_xla(x, gradient, shape, strides, padding):
 
 
 def _in_a_loop(part, x, gradient):
-    """The sum of part(x, gradient) over parts of the batch, the first of them what the others leave over."""
+    """The sum of part(x, gradient) over parts of the batch, the first of them what the others leave over.
+
+    Each is cut out within the loop: the others cut off before it would be written down once more.
+    """
     count = _at_once(x[0].size + gradient[0].size)
     first = len(x) % count or min(count, len(x))
-    others = tuple(each[first:].reshape(-1, count, *each.shape[1:]) for each in (x, gradient))
+
     begun = part(x[:first], gradient[:first])
     if first == len(x):
         return begun
-    return lax.scan(lambda total, own: (total + part(*own), None), begun, others)[0]
+
+    def added(number: jax.Array, total: jax.Array) -> jax.Array:
+        own = (lax.dynamic_slice_in_dim(each, first + number * count, count) for each in (x, gradient))
+        return total + part(*own)
+
+    return lax.fori_loop(0, (len(x) - first) // count, added, begun)
 
 
 def _at_once(numbers: int) -> int:
