@@ -6,6 +6,7 @@ import numpy as np
 from jax import lax
 
 from jaxvision.models import plain
+from jaxvision.models.convolution import algorithm, materialize
 
 POOLS = ('max', 'average', 'none')
 # Of the overlapping windows, the one at half a pixel's row and column, rounded down, and those below and beside it: the
@@ -35,12 +36,35 @@ def pool(x: jax.Array, kind: str) -> jax.Array:
         raise ValueError(f'nothing left to pool: the image is down to {height}x{width}; use fewer stages')
     cells = x[:, : height // 2 * 2, : width // 2 * 2].reshape(batch, height // 2, 2, width // 2, 2, channels)
     if kind == 'max':
-        # Faster than reduce_window on CPU, backwards above all. A tie shares the gradient.
-        rows = jnp.maximum(cells[:, :, 0], cells[:, :, 1])
-        return jnp.maximum(rows[:, :, :, 0], rows[:, :, :, 1])
+        return _largest(cells) if algorithm() == 'winograd' else _of_cells(cells)
     if kind == 'average':
         return cells.mean(axis=(2, 4))
     raise ValueError(f'unknown pool {kind!r}; known are {", ".join(POOLS)}')
+
+
+def _of_cells(cells: jax.Array) -> jax.Array:
+    """[batch, rows, 2, columns, 2, channel] -> [batch, rows, columns, channel]. A tie shares the gradient."""
+    rows = jnp.maximum(cells[:, :, 0], cells[:, :, 1])  # Faster than reduce_window on CPU.
+    return jnp.maximum(rows[:, :, :, 0], rows[:, :, :, 1])
+
+
+@jax.custom_vjp
+def _largest(cells):
+    """`_of_cells`, with its gradient in one pass: that of each slice there is written down, as large as the image."""
+    return _of_cells(cells)
+
+
+def _share(cells, gradient):
+    def won(values, axis):
+        others = jnp.flip(values, axis)
+        return jnp.where(values > others, 1.0, jnp.where(values == others, 0.5, 0.0)), jnp.maximum(values, others)
+
+    in_column, largest = won(cells, 2)
+    in_row, _ = won(largest, 4)
+    return ((in_column * in_row).astype(gradient.dtype) * materialize(gradient)[:, :, None, :, None],)
+
+
+_largest.defvjp(lambda cells: (_of_cells(cells), cells), _share)
 
 
 def overlapping_max_pool(x: jax.Array) -> jax.Array:

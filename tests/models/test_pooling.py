@@ -30,6 +30,34 @@ def test_gradient_of_the_max_goes_to_the_largest():
     np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize('size', [(4, 6), (5, 7)])
+def test_ties_share_the_gradient(size, dtype):
+    """As of plain layers, whatever the number of equal values; of few whole numbers, so that there are all."""
+    draw = np.random.default_rng(0)
+    x = jnp.asarray(draw.integers(0, 3, (8, *size, 3)), dtype)
+    found, ours = jax.vjp(lambda x: pool(x, 'max'), x)
+    with plain.layers():
+        wanted, back = jax.vjp(lambda x: pool(x, 'max'), x)
+    gradient = jnp.asarray(draw.integers(-3, 4, found.shape), dtype)
+    np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_array_equal(ours(gradient)[0], back(gradient)[0])
+    alike = np.asarray(x[:, : size[0] // 2 * 2, : size[1] // 2 * 2].reshape(8, 2, 2, -1, 2, 3), np.float32)
+    assert set(np.sum(alike == alike.max((2, 4), keepdims=True), (2, 4)).flat) == {1, 2, 3, 4}
+
+
+def test_the_gradient_of_the_max_moves_less_memory_than_that_of_its_slices():
+    x = images(0, (64, 16, 16, 32))
+
+    def moved() -> float:
+        gradients = jax.jit(lambda x, gradient: jax.vjp(lambda x: pool(x, 'max'), x)[1](gradient))
+        return gradients.lower(x, x[:, ::2, ::2]).compile().cost_analysis()['bytes accessed']
+
+    ours = moved()
+    with plain.layers():
+        assert moved() > 1.5 * ours
+
+
 def test_no_pool_is_the_identity():
     np.testing.assert_array_equal(pool(images(), 'none'), images())
 
