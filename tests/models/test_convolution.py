@@ -117,6 +117,20 @@ def test_few_images_are_left_to_xla(choose):
         assert xla.is_used(lambda x, kernel, rest=rest: convolve(x, kernel, *rest), x, kernel) == used
 
 
+@pytest.mark.parametrize(('batch', 'parts'), [(1, 1), (3, 1), (5, 5), (6, 2), (8, 4)])
+def test_winograds_is_computed_in_parts_of_the_batch(choose, batch, parts):
+    """Of at most three images each, and all of as many."""
+    x, kernel, strides, padding = arguments(EVEN[0], batch)
+    choose(winograd, CACHE=3 * x[0].nbytes)
+    program = str(jax.make_jaxpr(lambda *args: winograd.convolution(*args))(x, kernel))
+    assert ('scan[' in program) == (parts > 1)
+    assert f'length={parts}\n' in program or parts == 1
+    wanted, back = jax.vjp(lambda x: xla.convolve(x, kernel, strides, padding), x)
+    np.testing.assert_allclose(winograd.convolution(x, kernel), wanted, rtol=1e-5, atol=1e-5)
+    gradient = drawn(2, *wanted.shape)
+    np.testing.assert_allclose(winograd.by_input(gradient, kernel), back(gradient)[0], rtol=1e-5, atol=3e-5)
+
+
 def test_the_gradient_by_the_kernel_wants_more_channels(choose):
     choose(winograd, KERNEL_CHANNELS=4)
     for channels, used in ((4, False), (3, True)):
