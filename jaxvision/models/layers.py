@@ -102,17 +102,6 @@ def _groups(shape: tuple[int, ...]) -> int:
     return groups
 
 
-def exact_gelu(x: jax.Array) -> jax.Array:
-    """x times the normal distribution function of x, by erf, which XLA computes quicker on CPU than Flax's erfc.
-
-    In float32 whatever comes: of bfloat16, each of its steps would be rounded. Far below zero, where erfc would still
-    be exact, it is 0 within 1e-6. Source: Hendrycks and Gimpel, Gaussian Error
-    Linear Units, 2016.
-    """
-    wide = x.astype(jnp.float32)
-    return (0.5 * wide * (1 + jax.lax.erf(wide * math.sqrt(0.5)))).astype(x.dtype)
-
-
 def scaled(count: int, width: float, multiple: int = 1) -> int:
     """A layer's number of units under a width multiplier: at least one `multiple`, and a multiple of it."""
     return max(1, round(count * width / multiple)) * multiple

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jaxvision.models import attention
 from jaxvision.models.conv import Conv
 from jaxvision.models.dense import Dense
+from jaxvision.models.gelu import exact_gelu
 from jaxvision.models.heads import ClassifierHead
-from jaxvision.models.layers import Dropout, Levels, Norm, Training, exact_gelu, scaled
+from jaxvision.models.layers import Dropout, Levels, Norm, Training, scaled
 
 VARIANTS = {'Ti': (192, 12, 3), 'S': (384, 12, 6), 'B': (768, 12, 12)}  # embedding, layers, heads
 APART = ('layer', 'none')  # Norms by which a token does not feel the others.

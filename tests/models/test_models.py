@@ -10,11 +10,10 @@ import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import special
 
 from jaxvision import models, rng
 from jaxvision.models import resnet
-from jaxvision.models.layers import Dropout, Norm, Training, exact_gelu, scaled
+from jaxvision.models.layers import Dropout, Norm, Training, scaled
 
 # Small, and with every kind of layer that the model has.
 SMALL = {
@@ -473,21 +472,6 @@ def test_convnet_flattens_what_its_stages_leave(values, features):
 
 
 # The vision transformer.
-
-
-def test_exact_gelu_and_its_slope():
-    x = np.concatenate([np.linspace(-12, 12, 401), [-1e4, 0.0, 1e4]])
-    density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
-    got, slope = jax.vmap(jax.value_and_grad(exact_gelu))(jnp.asarray(x, jnp.float32))
-    np.testing.assert_allclose(got, x * special.ndtr(x), rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(slope, special.ndtr(x) + x * density, rtol=1e-5, atol=1e-6)
-
-
-def test_exact_gelu_of_halves_is_rounded_once():
-    x = jnp.linspace(-6, 6, 801).astype(jnp.bfloat16)
-    exact = np.asarray(x, np.float64) * special.ndtr(np.asarray(x, np.float64))
-    assert exact_gelu(x).dtype == jnp.bfloat16
-    np.testing.assert_allclose(np.asarray(exact_gelu(x), np.float64), exact, rtol=2**-8, atol=1e-6)
 
 
 def test_vit_without_positions_does_not_know_the_order_of_its_patches():
