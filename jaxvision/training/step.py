@@ -7,6 +7,7 @@ import optax
 from jaxvision import optim
 from jaxvision.optim import Optimizer
 from jaxvision.tasks.task import Context, Task, Variables
+from jaxvision.training.reduction import mean_over
 from jaxvision.training.state import State
 
 
@@ -31,11 +32,10 @@ def train_step(task: Task, optimizer: Optimizer):
             variables = {'params': params, 'batch_stats': state.batch_stats, 'constants': state.constants}
             outputs, batch_stats = task.forward(variables, examples.images, training)
             means = jax.tree.map(jnp.mean, task.losses(outputs, examples, strengths))
-            means = mean_over(means, axis_name)
             return means['loss'], (means, batch_stats)
 
-        gradients, (metrics, batch_stats) = jax.grad(objective, has_aux=True)(state.params)
-        gradients, batch_stats = mean_over((gradients, batch_stats), axis_name)
+        gradients, others = jax.grad(objective, has_aux=True)(state.params)
+        gradients, (metrics, batch_stats) = mean_over((gradients, others), axis_name)
         learning_rate = optimizer.rate(strengths, state.step)
         rule = optimizer.chain(strengths, learning_rate)
         updates, opt_state = rule.update(gradients, state.opt_state, state.params)
@@ -72,9 +72,3 @@ def predict_step(*tasks: Task):
         return tasks[0].decode(tasks[0].ensemble(outputs), examples, context['strengths'])
 
     return predict
-
-
-def mean_over(tree, axis_name):
-    """The mean over the devices; one alone is not asked, since XLA would copy it all."""
-    alone = axis_name is None or jax.lax.axis_size(axis_name) == 1
-    return tree if alone else jax.lax.pmean(tree, axis_name)

@@ -179,22 +179,6 @@ def test_pick_devices():
         parallel.pick_devices(4, 10)
 
 
-@pytest.mark.parametrize('kind', parallel.KINDS)
-def test_one_device_is_not_asked_for_the_mean(kind):
-    """XLA would copy every gradient for it."""
-
-    def mean(state, context, ids, key, *, axis_name):
-        return step.mean_over(state + ids.sum(), axis_name), context
-
-    for count in (1, 2):
-        mapped = parallel.Parallel(kind, jax.devices()[:count])
-        arguments = mapped.replicate((np.zeros(3), np.zeros(2))), mapped.cut(np.arange(8)), mapped.replicate(np.ones(1))
-        (state, context), ids, key = arguments
-        program = mapped.train(mean)
-        assert ('all_reduce' in program.lower(state, context, ids, key).as_text()) == (count > 1)
-        np.testing.assert_allclose(program(state, context, ids, key)[0], [28 / count] * 3)
-
-
 def test_small_networks_keep_one_cpu_device(monkeypatch):
     """Unless the user has asked for devices, as these tests do."""
     assert len(parallel.pick_devices(0, 32, spread=False)) == 8
