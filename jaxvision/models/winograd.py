@@ -58,16 +58,16 @@ def suits(x: jax.Array, kernel: jax.Array, strides, padding, channels: int) -> b
 
 def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """A 3x3 convolution, stride 1, padded by 1; x [batch, height, width, channel], both sides multiples of the tile."""
-    return _filtered(x, _of_kernel(kernel), jnp.matmul)
+    return _filtered(x, _of_kernel(kernel), jnp.matmul, kernel.shape[3])
 
 
 def by_input(gradient: jax.Array, kernel: jax.Array) -> jax.Array:
     """Its gradient by x: the convolution of the output's gradient with the kernel turned round."""
     by_filter = functools.partial(lax.dot_general, dimension_numbers=(((1,), (1,)), ((), ())))
-    return _filtered(gradient, _of_kernel(kernel[::-1, ::-1]), by_filter)
+    return _filtered(gradient, _of_kernel(kernel[::-1, ::-1]), by_filter, kernel.shape[2])
 
 
-def _filtered(x: jax.Array, kernel: Parts, product) -> jax.Array:
+def _filtered(x: jax.Array, kernel: Parts, product, filters: int) -> jax.Array:
     """As many images at a time as stay in the cache when they are transformed, to four times as many numbers."""
 
     def filtered(x: jax.Array) -> jax.Array:
@@ -77,8 +77,14 @@ def _filtered(x: jax.Array, kernel: Parts, product) -> jax.Array:
     count = _at_once(x)
     if count == len(x):
         return filtered(x)
-    y = lax.map(filtered, x.reshape(-1, count, *x.shape[1:]))
-    return y.reshape(*x.shape[:3], y.shape[4])
+
+    def put(number: jax.Array, y: jax.Array) -> jax.Array:
+        own = filtered(lax.dynamic_slice_in_dim(x, number * count, count))
+        return lax.dynamic_update_slice_in_dim(y, own, number * count, 0)
+
+    # Not of zeros: XLA would keep them in memory from the first layer to the last, and copy them for each.
+    anything = jnp.broadcast_to(x[0, 0, 0, 0], (*x.shape[:3], filters))
+    return lax.fori_loop(0, len(x) // count, put, anything)
 
 
 def _at_once(x: jax.Array) -> int:
