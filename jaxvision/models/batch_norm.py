@@ -4,8 +4,8 @@ Flax's subtracts the mean and then multiplies. For its gradient XLA's CPU compil
 the mean, and the output's gradient times the factor, each as large as x. Here a channel has one factor and one term,
 and for their gradients two sums over the batch read what lies in memory anyway.
 
-It is equal within rounding. Where the mean is many times the deviation both lose as much: the variance, here as there,
-is the mean of the squares less the square of the mean.
+It is equal within rounding. Where the mean is many times the deviation, outputs in training lose as much as Flax's, as
+either takes the variance for the mean of the squares less the square of the mean; but the scale's gradient loses more.
 """
 
 from collections.abc import Callable

@@ -42,11 +42,11 @@ def _by_erf_anew(x: jax.Array) -> jax.Array:
 
 
 def _by_slope(x: jax.Array, gradient: jax.Array) -> tuple[jax.Array]:
-    """The gradient, by the distribution function and the density. It takes the erf of -x: XLA would know that of x."""
+    """The gradient, by the distribution function and the density. Of erf(x) XLA would write down the one it has."""
     wide = x.astype(jnp.float32)
-    below = 0.5 * (1 - jax.lax.erf(wide * -math.sqrt(0.5)))
+    distribution = 0.5 * (1 - jax.lax.erf(wide * -math.sqrt(0.5)))
     density = jnp.exp(-0.5 * jnp.square(wide)) / math.sqrt(2 * math.pi)
-    return ((gradient.astype(jnp.float32) * (below + wide * density)).astype(x.dtype),)
+    return ((gradient.astype(jnp.float32) * (distribution + wide * density)).astype(x.dtype),)
 
 
 _by_erf_anew.defvjp(lambda x: (_by_erf(x), x), _by_slope)

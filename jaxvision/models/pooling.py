@@ -22,6 +22,8 @@ NUMBERS = {
 def pool(x: jax.Array, kind: str) -> jax.Array:
     """2x2 pooling with stride 2; an odd last row or column is left out.
 
+    On CPU the maximum's first derivative is in reverse only, unless `plain.asked`.
+
     Args:
       x: [batch, height, width, channel], height and width at least 2.
       kind: max, average, or none for x as it is, of any size.

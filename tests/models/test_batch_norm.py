@@ -96,6 +96,21 @@ def test_statistics_and_gradients_are_over_all_devices():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, np.stack([b] * 4), rtol=1e-4, atol=1e-6), each, changed)
 
 
+def test_where_it_was_not_measured_it_is_that_of_flax(monkeypatch):
+    _, x = arguments()
+    norm = Norm('batch')
+    variables = norm.init(jax.random.key(0), x, None)
+
+    def program() -> str:
+        return str(jax.make_jaxpr(lambda x: norm.apply(variables, x, Training(), mutable=['batch_stats']))(x))
+
+    ours = program()
+    with plain.layers():
+        flax = program()
+    monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+    assert program() == flax != ours
+
+
 def test_its_gradient_moves_less_memory_than_that_of_flax():
     """Plain layers have Flax's own: with an activation, half as much again."""
     x = drawn(0, 64, 16, 16, 32)

@@ -267,9 +267,11 @@ def test_a_detector_uses_it():
     assert str(jax.make_jaxpr(model.apply)(variables, images)).count('name=_convolve') >= len(kernels) > 3
 
 
-def test_second_derivatives():
-    """Reverse over reverse, and forward over reverse: a Hessian times a vector."""
-    x, kernel, strides, padding = arguments(EVEN[0], batch=1)
+@pytest.mark.parametrize('batch', [1, 4])
+def test_second_derivatives(batch, choose):
+    """Reverse over reverse, and forward over reverse: a Hessian times a vector. Of several images in a loop."""
+    x, kernel, strides, padding = arguments(EVEN[0], batch)
+    choose(winograd, CACHE=x[0].nbytes)
 
     def product(conv, of):
         gradient = jax.grad(lambda x: jnp.sum(conv(x, kernel, strides, padding) ** 3))

@@ -46,6 +46,14 @@ def test_ties_share_the_gradient(size, dtype):
     assert set(np.sum(alike == alike.max((2, 4), keepdims=True), (2, 4)).flat) == {1, 2, 3, 4}
 
 
+def test_plain_layers_have_forward_derivatives_of_the_max():
+    x, tangent = images(0, (2, 4, 4, 3)), images(1, (2, 4, 4, 3))
+    found, back = jax.vjp(lambda x: pool(x, 'max'), x)
+    with plain.layers():
+        forwards = jax.jvp(lambda x: pool(x, 'max'), (x,), (tangent,))[1]
+    np.testing.assert_allclose(jnp.vdot(back(found)[0], tangent), jnp.vdot(found, forwards), rtol=1e-5)
+
+
 def test_the_gradient_of_the_max_moves_less_memory_than_that_of_its_slices():
     x = images(0, (64, 16, 16, 32))
 
