@@ -8,7 +8,7 @@ import pytest
 from jaxvision.training import parallel, reduction
 from jaxvision.training.reduction import mean_over
 
-SHAPES = {'small': (3, 2), 'scalar': (), 'large': (4, 5), 'empty': (0, 3), 'also small': (7,)}
+SHAPES = {'small': (3, 2), 'scalar': (), 'large': (4, 5), 'also small': (7,)}
 
 
 @pytest.mark.parametrize('kind', parallel.KINDS)
