@@ -62,7 +62,7 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, tokens: int) -> j
         if tokens < there:  # Made of the query: so each of stacked networks has its own. jax 0.10.2 gives them none.
             lengths = jnp.where(query[:, 0, 0, 0] > 0, tokens, tokens).astype(jnp.int32)
         return kernel(query, key, value, query_seq_lengths=lengths, key_value_seq_lengths=lengths)
-    if tokens == there and query.dtype == jnp.float32 and jax.default_backend() == 'cpu' and not plain.asked():
+    if tokens == there and query.dtype == jnp.float32 and plain.replaced_on_cpu():
         return by_head.attend(query, key, value)
     mask = None if tokens == there else jnp.arange(there) < tokens
     return nn.dot_product_attention(query, key, value, mask=mask, dtype=query.dtype)

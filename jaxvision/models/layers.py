@@ -84,9 +84,9 @@ class Norm(nn.Module):
         if self.kind == 'batch':
             axis = None if training is None else training.axis_name
             given = {'use_running_average': training is None, 'axis_name': axis, 'dtype': self.dtype}
-            if plain.asked() or jax.default_backend() != 'cpu':  # Elsewhere ours was not measured.
-                return nn.BatchNorm(**given, momentum=MOMENTUM, epsilon=EPSILON, scale_init=scale)(x)
-            return BatchNorm(**given, scale_init=scale)(x)
+            if plain.replaced_on_cpu():  # Elsewhere ours was not measured.
+                return BatchNorm(**given, scale_init=scale)(x)
+            return nn.BatchNorm(**given, momentum=MOMENTUM, epsilon=EPSILON, scale_init=scale)(x)
         if self.kind == 'layer':
             return nn.LayerNorm(dtype=self.dtype, scale_init=scale)(x)
         if self.kind == 'group':

@@ -3,6 +3,8 @@
 import contextlib
 import os
 
+import jax
+
 from jaxvision.errors import UserError
 
 ALGORITHMS = ('winograd', 'xla')
@@ -31,3 +33,8 @@ def asked() -> bool:
     if algorithm not in ALGORITHMS:
         raise UserError(f'JAXVISION_CONVOLUTION is {algorithm!r}; known are {", ".join(ALGORITHMS)}')
     return algorithm == 'xla' or bool(_within)
+
+
+def replaced_on_cpu() -> bool:
+    """Whether this is CPU, and layers have what is quicker there."""
+    return jax.default_backend() == 'cpu' and not asked()
