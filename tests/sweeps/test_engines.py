@@ -290,10 +290,11 @@ def test_a_result_that_cannot_be_read_is_made_again(tmp_path):
 
 
 def test_flags_of_a_worker():
-    """Its programs compile quickly, unless the user has said how they should."""
-    assert processes.xla_flags('') == processes.LEVEL
-    assert processes.xla_flags('--a=b') == f'--a=b {processes.LEVEL}'
-    assert processes.xla_flags('--xla_backend_optimization_level=3') == '--xla_backend_optimization_level=3'
+    """Small trials' programs compile quickly, unless the user has said how they should; large ones' run quickly."""
+    assert processes.xla_flags('', small=True) == processes.LEVEL
+    assert processes.xla_flags('--a=b', small=True) == f'--a=b {processes.LEVEL}'
+    assert processes.xla_flags('--xla_backend_optimization_level=3', small=True) == '--xla_backend_optimization_level=3'
+    assert processes.xla_flags('--a=b', small=False) == '--a=b'
 
 
 def stopped(some, root, stop):
