@@ -5,7 +5,7 @@ Of images see `strided`, of many networks as one program `im2col`; the rest is o
 Four things cost XLA's CPU compiler most of a convolutional network's training step (jax 0.10.2, see benchmarks.json):
 
 * It computes the activation that a convolution reads once more inside of what transposes it for the kernel's gradient,
-  and with it all that it was made of, up the whole chain of shortcuts. `materialize` keeps it from that.
+  and with it all that it was made of, up the whole chain of shortcuts. `barrier.materialize` keeps it from that.
 * Its 3x3 convolutions need 2.25 times the multiplications of Winograd's, which is a sum of a few matrix products.
 * It computes the kernel's gradient at half of the speed of the convolution itself, see `kernel_gradient`.
 * Of few channels it computes a convolution at half of the speed of others, see `paired`.
@@ -15,10 +15,10 @@ import functools
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from jaxvision.models import im2col, kernel_gradient, paired, plain, strided, winograd
+from jaxvision.models.barrier import materialize
 from jaxvision.models.kernel_gradient import LAYOUT
 
 # What flax.linen.Conv asks for besides, if it was not told otherwise.
@@ -31,11 +31,7 @@ def algorithm() -> str:
         return 'xla'
     if im2col.asked():
         return 'im2col'
-    return 'winograd' if _on_cpu() else 'strided'
-
-
-def _on_cpu() -> bool:
-    return jax.default_backend() == 'cpu'
+    return 'winograd' if plain.replaced_on_cpu() else 'strided'
 
 
 def convolve(
@@ -74,37 +70,6 @@ def convolve(
     if algorithm() != 'winograd':
         return _xla(x, kernel, strides, padding)
     return _convolve(*paired.even(x, kernel, strides), strides, padding)
-
-
-@jax.custom_jvp
-def materialize(x: jax.Array) -> jax.Array:
-    """x, as an array in memory: no consumer of it computes it anew. It waits for itself, and has a derivative.
-
-    XLA's CPU compiler drops lax.optimization_barrier before it fuses. A loop that does not run, which the compiler does
-    not know, stays.
-    """
-    return _through(x, x)
-
-
-@materialize.defjvp
-def _tangent(primals, tangents):
-    return materialize(*primals), tangents[0]
-
-
-def wait(x: jax.Array, other: jax.Array) -> jax.Array:
-    """x, but on CPU not before `other` is computed; there is no derivative in reverse.
-
-    XLA's CPU compiler runs what does not depend on each other at the same time, on the same cores: two networks take
-    longer so than one after the other.
-    """
-    return _through(x, other) if _on_cpu() and not plain.asked() else x
-
-
-def _through(x: jax.Array, other: jax.Array) -> jax.Array:
-    """x through a loop that would run if the first value of the other were less than 1 and not a number."""
-    first = other[(0,) * other.ndim]
-    times = (jnp.isnan(first) & (first < 1)).astype(jnp.int32)
-    return lax.while_loop(lambda carry: carry[0] < times, lambda carry: (carry[0] + 1, carry[1] + carry[1]), (0, x))[1]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))

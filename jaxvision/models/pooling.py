@@ -6,7 +6,8 @@ import numpy as np
 from jax import lax
 
 from jaxvision.models import plain
-from jaxvision.models.convolution import algorithm, materialize
+from jaxvision.models.barrier import materialize
+from jaxvision.models.convolution import algorithm
 
 POOLS = ('max', 'average', 'none')
 # Of the overlapping windows, the one at half a pixel's row and column, rounded down, and those below and beside it: the

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from jaxvision import losses
-from jaxvision.models import convolution, im2col
+from jaxvision.models import barrier, im2col
 from jaxvision.tasks.task import Context, Examples, Task, Variables
 
 
@@ -35,7 +35,7 @@ class Distill:
         for teacher, variables in zip(self.teachers, context['teachers'], strict=True):
             with im2col.layers(many=False):  # A stack of students shares them.
                 outputs.append(teacher.forward(variables, images, None)[0])
-            images = convolution.wait(images, jax.tree.leaves(outputs[-1])[0])
+            images = barrier.wait(images, jax.tree.leaves(outputs[-1])[0])
         return examples._replace(images=images, teacher=self.task.ensemble(outputs))
 
     def clean(self, context: Context, ids: jax.Array) -> Examples:
