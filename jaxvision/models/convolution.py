@@ -7,7 +7,8 @@ Four things cost XLA's CPU compiler most of a convolutional network's training s
 * It computes the activation that a convolution reads once more inside of what transposes it for the kernel's gradient,
   and with it all that it was made of, up the whole chain of shortcuts. `barrier.materialize` keeps it from that.
 * Its 3x3 convolutions need 2.25 times the multiplications of Winograd's, which is a sum of a few matrix products.
-* It computes the kernel's gradient at half of the speed of the convolution itself, see `kernel_gradient`.
+* It computes the kernel's gradient at half of the speed of the convolution itself, see `kernel_gradient`, and of 3x3
+  kernels with twice the multiplications that it takes, see `winograd_rows`.
 * Of few channels it computes a convolution at half of the speed of others, see `paired`.
 """
 
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 import jax
 from jax import lax
 
-from jaxvision.models import im2col, kernel_gradient, paired, plain, strided, winograd
+from jaxvision.models import im2col, kernel_gradient, paired, plain, strided, winograd, winograd_rows
 from jaxvision.models.barrier import materialize
 from jaxvision.models.kernel_gradient import LAYOUT
 
@@ -99,6 +100,8 @@ def _backward(strides, padding, saved, gradient):
         by_input = jax.vjp(lambda x: _xla(x, kernel, strides, padding), x)[1](gradient)[0]
     if winograd.suits(x, kernel, strides, padding, winograd.KERNEL_CHANNELS):
         return by_input, winograd.by_kernel(gradient, x)
+    if winograd_rows.suits(x, kernel, strides, padding):
+        return by_input, winograd_rows.by_kernel(gradient, x)
     return by_input, kernel_gradient.by_kernel(x, gradient, kernel.shape, strides, padding)
 
 

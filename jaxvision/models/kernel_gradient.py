@@ -7,6 +7,7 @@ apart), and a row is three times as many as channels; and as many images are tak
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -37,7 +38,7 @@ def by_kernel(x: jax.Array, gradient: jax.Array, shape: tuple[int, ...], strides
         seen = x[:, :: strides[0], :: strides[1]]
         return (seen.reshape(-1, shape[2]).T @ gradient.reshape(-1, shape[3])).reshape(shape)
     if _suits(x, shape):
-        return _in_a_loop(functools.partial(long_rows, shape=shape, strides=strides, padding=padding), x, gradient)
+        return in_a_loop(functools.partial(long_rows, shape=shape, strides=strides, padding=padding), x, gradient)
     part = functools.partial(_as_xla, shape=shape, strides=strides, padding=padding)
     count = PART if gradient[0, :, :, 0].size >= LARGE else PART_OF_SMALL
     starts = range(0, len(x), count)  # Not in a loop: there XLA's own is slow.
@@ -50,11 +51,26 @@ def _suits(x, shape) -> bool:
 
 def long_rows(x: jax.Array, gradient: jax.Array, shape: tuple[int, ...], strides, padding) -> jax.Array:
     """`by_kernel`, with columns and channels as one axis."""
+    return of_long_rows(rows_of(x), rows_of_gradient(gradient), shape, strides, padding)
+
+
+def rows_of(x: jax.Array) -> jax.Array:
+    """[batch, height, width, channel] -> [height, width * channel, batch]."""
     batch, height, width, channels = x.shape
-    (top, bottom), (left, right) = padding
+    return x.transpose(1, 2, 3, 0).reshape(height, width * channels, batch)
+
+
+def rows_of_gradient(gradient: jax.Array) -> jax.Array:
+    """[batch, rows, columns, filter] -> [rows, columns, batch, filter]."""
+    return gradient.transpose(1, 2, 0, 3)
+
+
+def of_long_rows(rows: jax.Array, gradient: jax.Array, shape: tuple[int, ...], strides, padding) -> jax.Array:
+    """`by_kernel`, of what is laid out so already."""
+    channels, (top, bottom), (left, right) = shape[2], *padding
     sums = lax.conv_general_dilated(
-        x.transpose(1, 2, 3, 0).reshape(1, height, width * channels, batch),
-        gradient.transpose(1, 2, 0, 3),
+        rows[None],
+        gradient,
         (1, 1),
         ((top, bottom), (left * channels, right * channels)),
         rhs_dilation=(strides[0], strides[1] * channels),
@@ -71,7 +87,7 @@ def _as_xla(x, gradient, shape, strides, padding):
     return jax.linear_transpose(convolution, jax.ShapeDtypeStruct(shape, x.dtype))(gradient)[0]
 
 
-def _in_a_loop(part, x, gradient):
+def in_a_loop(part: Callable, x: jax.Array, gradient: jax.Array) -> jax.Array:
     """The sum of part(x, gradient) over parts of the batch, the first of them what the others leave over.
 
     Each is cut out within the loop: the others cut off before it would be written down once more.

@@ -14,7 +14,7 @@ from jax import lax
 
 Parts = list[list[jax.Array]]  # A matrix of arrays of one shape.
 CHANNELS = 32  # From so many on, the fewer of input and output counting, it is quicker than XLA's on CPU,
-KERNEL_CHANNELS = 128  # and from so many on for the kernel's gradient, too.
+KERNEL_CHANNELS = 256  # and from so many on for the kernel's gradient than `winograd_rows`.
 # Inputs times filters from which on it is used: each such convolution compiles for half a second longer, which a
 # smaller one takes more than a thousand steps to win back.
 WORK = 2**23
@@ -132,14 +132,14 @@ def _to_image(parts: Parts, shape: tuple[int, ...]) -> jax.Array:
 
 def _transform(matrix: np.ndarray, parts: Parts) -> Parts:
     """matrix @ parts @ matrix.T, spelt out as sums."""
-    left = [[_sum(row, [part[j] for part in parts]) for j in range(len(parts[0]))] for row in matrix]
-    return [[_sum(row, line) for row in matrix] for line in left]
+    left = [[weighed(row, [part[j] for part in parts]) for j in range(len(parts[0]))] for row in matrix]
+    return [[weighed(row, line) for row in matrix] for line in left]
 
 
-def _sum(weights: np.ndarray, terms: Sequence[jax.Array]) -> jax.Array:
-    """The weighted sum; what weighs nothing is not looked at."""
-    weighed = [(float(weight), term) for weight, term in zip(weights, terms, strict=True) if weight]
-    return functools.reduce(jnp.add, [term if weight == 1 else weight * term for weight, term in weighed])
+def weighed(weights: np.ndarray, terms: Sequence[jax.Array]) -> jax.Array:
+    """The weighted sum of arrays of one shape; what weighs nothing is not looked at."""
+    those = [(float(weight), term) for weight, term in zip(weights, terms, strict=True) if weight]
+    return functools.reduce(jnp.add, [term if weight == 1 else weight * term for weight, term in those])
 
 
 def _each(product, one: Parts, other: Parts) -> Parts:

@@ -8,7 +8,7 @@ from jax.test_util import check_grads
 
 from jaxvision import models
 from jaxvision.errors import UserError
-from jaxvision.models import convolution, kernel_gradient, paired, plain, winograd
+from jaxvision.models import convolution, kernel_gradient, paired, plain, winograd, winograd_rows
 from jaxvision.models.detector import Detector
 
 from . import xla
@@ -59,14 +59,14 @@ def convolve(x, kernel, strides, padding, **more):
     return convolution.convolve(x, kernel, strides, padding, dimension_numbers=LAYOUT, **more)
 
 
-def test_minimal_filtering_is_a_correlation():
-    """In whole numbers, doubled where halves come: exactly."""
-    tile = winograd.TILE
+@pytest.mark.parametrize('tile', [winograd.TILE, winograd_rows.TILE])
+def test_minimal_filtering_is_a_correlation(tile):
+    """In whole numbers, times what their fractions have as denominator: exactly."""
     draw = np.random.default_rng(0)
     for _ in range(20):
         taps, line = draw.integers(-9, 9, 3), draw.integers(-9, 9, tile.side + 2)
-        found = tile.outputs @ ((tile.kernel @ taps) * (tile.inputs @ line))
-        np.testing.assert_array_equal(found, np.correlate(line, taps, 'valid'))
+        found = tile.outputs @ (np.rint(24 * tile.kernel) @ taps * (tile.inputs @ line))
+        np.testing.assert_array_equal(found, 24 * np.correlate(line, taps, 'valid'))
 
 
 @pytest.mark.parametrize('case', EVEN + OTHERS + TILES)
