@@ -98,10 +98,10 @@ def _backward(strides, padding, saved, gradient):
         return paired.by_input(gradient, kernel), paired.by_kernel(gradient, x)
     else:
         by_input = jax.vjp(lambda x: _xla(x, kernel, strides, padding), x)[1](gradient)[0]
-    if winograd.suits(x, kernel, strides, padding, winograd.KERNEL_CHANNELS):
-        return by_input, winograd.by_kernel(gradient, x)
     if winograd_rows.suits(x, kernel, strides, padding):
         return by_input, winograd_rows.by_kernel(gradient, x)
+    if winograd.suits(x, kernel, strides, padding, winograd.KERNEL_CHANNELS):
+        return by_input, winograd.by_kernel(gradient, x)
     return by_input, kernel_gradient.by_kernel(x, gradient, kernel.shape, strides, padding)
 
 

@@ -14,7 +14,7 @@ from jax import lax
 
 Parts = list[list[jax.Array]]  # A matrix of arrays of one shape.
 CHANNELS = 32  # From so many on, the fewer of input and output counting, it is quicker than XLA's on CPU,
-KERNEL_CHANNELS = 256  # and from so many on for the kernel's gradient than `winograd_rows`.
+KERNEL_CHANNELS = 128  # and from so many on for the kernel's gradient, too; but see `winograd_rows`.
 # Inputs times filters from which on it is used: each such convolution compiles for half a second longer, which a
 # smaller one takes more than a thousand steps to win back.
 WORK = 2**23

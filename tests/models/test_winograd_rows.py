@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxvision.models import convolution, kernel_gradient, paired, winograd, winograd_rows
-from jaxvision.models.winograd_rows import CHANNELS, FEW_FILTERS, TILE, WORK
+from jaxvision.models.winograd_rows import CHANNELS, FEW_FILTERS, MANY, TILE, WORK
 
 from . import xla
 from .xla import drawn
@@ -34,9 +34,9 @@ def at_once(request, monkeypatch):
 
 @pytest.fixture
 def narrow(monkeypatch):
-    """However few channels, filters and images, it suits; and Winograd's in both dimensions all but the kernel."""
+    """However few channels, filters and images, it suits; and Winograd's in both dimensions, which comes after it."""
     monkeypatch.setattr(paired, '_has_avx512', lambda: False)
-    monkeypatch.setattr(winograd, 'KERNEL_CHANNELS', 10**6)
+    monkeypatch.setattr(winograd, 'KERNEL_CHANNELS', 0)
     for module, name in ((winograd, 'CHANNELS'), (winograd, 'WORK'), *((winograd_rows, name) for name in OWN)):
         monkeypatch.setattr(module, name, 0)
     xla.forget()
@@ -90,6 +90,8 @@ def test_the_layer_is_differentiated_so(narrow):
         ({'x': (1, 4, 4096, CHANNELS - 1), 'kernel': (3, 3, CHANNELS - 1, 64)}, False),
         ({'x': (1, 4, 1 << 16, CHANNELS), 'kernel': (3, 3, CHANNELS, FEW_FILTERS)}, False),
         ({'x': (1, 4, 2044, CHANNELS)}, False),  # Too little work.
+        ({'x': (1, 4, 4096, MANY), 'kernel': (3, 3, MANY, MANY)}, False),
+        ({'x': (1, 4, 4096, MANY), 'kernel': (3, 3, MANY, MANY - 1)}, True),
         ({'dtype': jnp.bfloat16}, False),
         ({'kernel': (3, 1, CHANNELS, 64)}, False),
         ({'strides': (2, 2)}, False),
@@ -125,3 +127,11 @@ def test_has_derivatives(monkeypatch):
 
     for found, derived in zip(of(winograd_rows.by_kernel), of(of_xla), strict=True):
         np.testing.assert_allclose(found, derived, rtol=1e-4, atol=2e-2)
+
+
+def test_where_no_whole_tiles_are_both_dimensions_are_filtered(narrow):
+    """Found by reading: of two rows more, what was Winograd's before is so still."""
+    for height, rows in ((8, True), (6, False)):
+        x, kernel = drawn(0, 2, height, 6, 3), drawn(1, 3, 3, 3, 5)
+        output, back = jax.vjp(lambda *args: convolution._convolve(*args, ONE, PAD), x, kernel)
+        assert xla.is_used(back, output) == rows
