@@ -19,6 +19,7 @@ from jax import lax
 
 from jaxvision.models import kernel_gradient
 from jaxvision.models.kernel_gradient import LAYOUT
+from jaxvision.models.winograd import keeps_size
 
 CHANNELS = 16  # Up to so many, of input and output, pairs are quicker.
 FILTERS = 32  # With more filters than that and up to so many, an even number of channels is quicker.
@@ -27,7 +28,7 @@ STRIDES, PADDING = (1, 1), ((1, 1), (0, 0))  # Of the pairs, which have the colu
 
 def suits(x: jax.Array, kernel: jax.Array, strides, padding) -> bool:
     """Whether pairs can compute this, and are quicker."""
-    same = kernel.shape[:2] == (3, 3) and strides == (1, 1) and padding == ((1, 1), (1, 1))
+    same = keeps_size(kernel, strides, padding)
     few = x.dtype == jnp.float32 and max(kernel.shape[2:]) <= CHANNELS
     return same and few and x.shape[2] % 2 == 0 and _has_avx512()
 

@@ -51,9 +51,13 @@ TILE = Tile(
 def suits(x: jax.Array, kernel: jax.Array, strides, padding, channels: int) -> bool:
     """Whether it can compute this, and is quicker: from so many channels on, where they are many."""
     even = x.shape[1] % TILE.side == 0 and x.shape[2] % TILE.side == 0
-    same = kernel.shape[:2] == (3, 3) and strides == (1, 1) and padding == ((1, 1), (1, 1))
     much = min(kernel.shape[2:]) >= channels and x.size * kernel.shape[3] >= WORK
-    return same and even and x.dtype == jnp.float32 and much
+    return keeps_size(kernel, strides, padding) and even and x.dtype == jnp.float32 and much
+
+
+def keeps_size(kernel: jax.Array, strides, padding) -> bool:
+    """Whether it is a 3x3 convolution, stride 1, padded by 1."""
+    return kernel.shape[:2] == (3, 3) and strides == (1, 1) and padding == ((1, 1), (1, 1))
 
 
 def convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:

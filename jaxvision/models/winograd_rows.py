@@ -18,7 +18,7 @@ import numpy as np
 from jaxvision.models import kernel_gradient
 from jaxvision.models.barrier import materialize
 from jaxvision.models.kernel_gradient import FEW_FILTERS
-from jaxvision.models.winograd import WORK, Tile, weighed
+from jaxvision.models.winograd import WORK, Tile, keeps_size, weighed
 
 CHANNELS = 16  # From so many on it is quicker,
 MANY = 256  # and below so many, the fewer of input and output counting, quicker than Winograd's in both dimensions.
@@ -41,10 +41,10 @@ TILE = Tile(
 
 def suits(x: jax.Array, kernel: jax.Array, strides, padding) -> bool:
     """Whether it can compute this, and is quicker."""
-    same = kernel.shape[:2] == (3, 3) and strides == (1, 1) and padding == ((1, 1), (1, 1))
     channels, filters = kernel.shape[2:]
     several = channels >= CHANNELS and filters > FEW_FILTERS and min(channels, filters) < MANY
     whole = x.shape[1] % TILE.side == 0
+    same = keeps_size(kernel, strides, padding)
     return same and several and whole and x.dtype == jnp.float32 and x.size * filters >= WORK
 
 
