@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import jax
 from jax import lax
 
-from jaxvision.models import im2col, kernel_gradient, paired, plain, strided, winograd, winograd_rows
+from jaxvision.models import im2col, kernel_gradient, paired, plain, product, strided, winograd, winograd_rows
 from jaxvision.models.barrier import materialize
 from jaxvision.models.kernel_gradient import LAYOUT
 
@@ -65,11 +65,11 @@ def convolve(
         return im2col.convolution(x, kernel, strides, padding)
     if strided.suits(x, kernel, strides):
         x, kernel = strided.gathered(x, kernel, strides, padding)
-        if kernel.shape[:2] == (1, 1) and algorithm() == 'winograd':  # On GPUs a product comes out in another layout.
-            return (x.reshape(-1, x.shape[3]) @ kernel[0, 0]).reshape(*x.shape[:3], kernel.shape[3])
         strides, padding = (1, 1), ((0, 0), (0, 0))
     if algorithm() != 'winograd':
         return _xla(x, kernel, strides, padding)
+    if kernel.shape[:2] == strides == (1, 1) and padding == ((0, 0), (0, 0)):  # On GPUs its layout would be another.
+        return product.of(x.reshape(-1, x.shape[3]), kernel[0, 0]).reshape(*x.shape[:3], kernel.shape[3])
     return _convolve(*paired.even(x, kernel, strides), strides, padding)
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxvision import boxes
 from jaxvision.losses.assignment import Anchors
 from jaxvision.models.conv import Conv
+from jaxvision.models.dense import Dense
 from jaxvision.models.layers import Levels, Norm, Training
 
 PRIOR = 0.01  # What a fresh head believes of every cell: that it holds an object. Lin et al., Focal Loss, 2017.
@@ -123,16 +124,16 @@ class LocalizerHead(nn.Module):
         scores = look(x.astype(jnp.float32)).reshape(batch, -1)
         attention = nn.softmax(scores)
         looked_at = jnp.einsum('bn,bnc->bc', attention, x.reshape(batch, -1, channels).astype(jnp.float32))
-        y = nn.silu(nn.Dense(self.features, dtype=jnp.float32)(looked_at))
+        y = nn.silu(Dense(self.features)(looked_at))
         # How much is there at all: the softmax itself has forgotten it.
         evidence = jnp.concatenate([y, x.max(axis=(1, 2)).astype(jnp.float32)], axis=-1)
-        objectness = nn.Dense(1, dtype=jnp.float32, name='objectness')(evidence)[:, 0]
-        place = nn.Dense(4, dtype=jnp.float32, name='box')(y)
+        objectness = Dense(1, name='objectness')(evidence)[:, 0]
+        place = Dense(4, name='box')(y)
         # In full, which products are not by themselves on accelerators: a pixel in 400 on TPUs.
         centre = jnp.matmul(attention, grid(height, width).points, precision='highest')
         centre = centre + 0.5 * jnp.tanh(place[:, :2])
         side = nn.sigmoid(place[:, 2:])
-        logits = nn.Dense(self.num_classes, dtype=jnp.float32, name='logits')(y)
+        logits = Dense(self.num_classes, name='logits')(y)
         return Located(logits, boxes.from_centre_size(jnp.concatenate([centre, side], axis=-1)), objectness)
 
 

@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxvision.models.dense import Dense
+
 
 class ClassifierHead(nn.Module):
     """One fully-connected layer from features [batch, feature] to float32 logits [batch, num_classes].
@@ -20,5 +22,5 @@ class ClassifierHead(nn.Module):
     @nn.compact
     def __call__(self, features: jax.Array) -> jax.Array:
         # In float32 whatever the encoder computes in: a bfloat16 logit has three digits.
-        head = nn.Dense(self.num_classes, self.use_bias, jnp.float32, kernel_init=self.kernel_init, name='logits')
+        head = Dense(self.num_classes, use_bias=self.use_bias, kernel_init=self.kernel_init, name='logits')
         return head(features.astype(jnp.float32))

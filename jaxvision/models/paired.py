@@ -1,11 +1,12 @@
 """Convolutions of few channels, in forms that XLA's CPU compiler computes quicker where there is AVX-512.
 
-What it hands convolutions to, YNN, there takes as long with 8 or 16 filters as with 32 (jax 0.10.2, on a Zen 4): 16
-channels and filters are at less than half of a core's peak. So a 3x3 convolution becomes one of pairs of columns, half
-as wide, of twice the channels and filters. Between four columns and the two of their outputs a quarter of the weights
-are zeros: there are 4/3 of the multiplications, at twice the speed. 64 images of 32x32 and 16 channels take 0.75 of the
-time, 0.6 of it for the gradient by what was convolved, 0.7 for that by the kernel (jax 0.11.2: 0.9, 0.9 and 0.8; but of
-8x8 it takes 1.2 times as long); with 24 channels it is slower than without. A step of ResNet-20 takes 0.89 of the time.
+It hands a convolution to YNN only if that has more than 16 channels or filters (jax 0.10.2); to others Eigen comes, at
+less than half of a core's peak (on a Zen 4), and of 16 filters YNN itself would be at three quarters. So a 3x3
+convolution becomes one of pairs of columns, half as wide, of twice the channels and filters. Between four columns and
+the two of their outputs a quarter of the weights are zeros: there are 4/3 of the multiplications, at twice the speed.
+64 images of 32x32 and 16 channels take 0.75 of the time, 0.6 of it for the gradient by what was convolved, 0.7 for that
+by the kernel (jax 0.11.2: 0.9, 0.9 and 0.8; but of 8x8 it takes 1.2 times as long); with 24 channels it is slower than
+without. A step of ResNet-20 takes 0.89 of the time.
 
 And of an odd number of channels, with 17 to 32 filters, YNN takes 1.5 to 7 times as long as with one channel more.
 """
