@@ -51,8 +51,8 @@ def test_is_what_xla_derives(case, at_once):
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
-def test_rounding_is_near_that_of_the_sum_itself():
-    """With as many terms as a layer has: its largest error is at most four times that of XLA's in the same format."""
+def test_rounding_stays_small_beside_the_largest_value():
+    """With as many terms as a layer has: below 4e-6 of it, where XLA's own is at 0.3 to 0.7 (jax 0.10.2, 0.11.2)."""
     gradient, x = drawn(1, 32, 16, 16, 17), drawn(0, 32, 16, 16, 16)
     padded, outputs = np.pad(np.asarray(x, float), ((0, 0), (1, 1), (1, 1), (0, 0))), np.asarray(gradient, float)
     exact = np.array(
@@ -61,14 +61,8 @@ def test_rounding_is_near_that_of_the_sum_itself():
             for i in range(3)
         ]
     )
-
-    def error(found) -> float:
-        return float(np.abs(np.asarray(found, float) - exact).max())
-
-    shape = (3, 3, 16, 17)
-    assert error(winograd_rows.by_kernel(gradient, x)) < 4 * error(
-        kernel_gradient._as_xla(x, gradient, shape, ONE, PAD)
-    )
+    error = np.abs(np.asarray(winograd_rows.by_kernel(gradient, x), float) - exact).max()
+    assert error < 4e-6 * np.abs(exact).max()
 
 
 def test_the_layer_is_differentiated_so(narrow):
