@@ -1,5 +1,7 @@
 """The product and its gradients beside XLA's own, what is turned round, and where nothing is."""
 
+import contextlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +9,7 @@ import pytest
 
 from jaxvision.models import plain, product
 
-
-def drawn(seed, *shape, dtype=jnp.float32):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
+from .xla import drawn
 
 
 def gradients(function, *args):
@@ -43,10 +43,7 @@ def test_in_the_end_the_gradient_by_the_matrix_turns_nothing_round_within_the_pr
 def test_elsewhere_it_is_xlas_own_with_all_derivatives(why):
     dtype = jnp.bfloat16 if why == 'half' else jnp.float32
     x, matrix = drawn(0, 5, 3, dtype=dtype), drawn(1, 3, 7 if why == 'wide' else 2, dtype=dtype)
-    if why == 'plain':
-        with plain.layers():
-            found = jax.jvp(lambda matrix: product.of(x, matrix), (matrix,), (matrix,))
-    else:
+    with plain.layers() if why == 'plain' else contextlib.nullcontext():
         found = jax.jvp(lambda matrix: product.of(x, matrix), (matrix,), (matrix,))
     jax.tree.map(np.testing.assert_array_equal, found, (x @ matrix, x @ matrix))
 
