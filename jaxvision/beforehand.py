@@ -16,7 +16,7 @@ import sys
 
 import jax
 
-from jaxvision import assembly, memory
+from jaxvision import assembly, interpreters, memory
 from jaxvision.assembly import Run
 from jaxvision.settings import Settings, from_dict
 from jaxvision.training import allocator, environment, setup
@@ -40,7 +40,8 @@ def fill(chosen: Settings, run: Run) -> None:
     marker = pathlib.Path(cache) / f'{_key(chosen, run)}.filled'
     if marker.exists():
         return
-    with environment.python_process('jaxvision.beforehand') as process:  # Whatever is wrong is told by the run itself.
+    other = interpreters.start('jaxvision.beforehand')  # Whatever is wrong is told by the run itself.
+    with interpreters.waited_for(other) as process:
         process.communicate(json.dumps(dataclasses.asdict(chosen)))
     if not process.returncode:
         with contextlib.suppress(OSError):

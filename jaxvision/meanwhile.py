@@ -1,14 +1,11 @@
-"""The first start: our own set is prepared in another process, and meanwhile what is trained first is compiled.
+"""The first start: while our own set is prepared in another process, what is trained first is compiled.
 
 Both want a core, and neither wants the other: a program depends on how the data is shaped, not on what it is.
 """
 
-import contextlib
-
-from jaxvision import assembly, beforehand, teachers
-from jaxvision.data import blank, prepared
+from jaxvision import assembly, beforehand, preparing, teachers
+from jaxvision.data import blank
 from jaxvision.settings import Settings
-from jaxvision.training import environment
 
 
 def prepare(settings: Settings) -> None:
@@ -19,12 +16,9 @@ def prepare(settings: Settings) -> None:
     Raises:
       UserError: the set's shape tells already that the settings are wrong.
     """
-    data = settings.data
-    if settings.teacher.workdir or not prepared.unprepared(data.name, data.data_dir):
-        return  # A teacher that is given was trained on the set.
-    module, arguments = 'jaxvision.data.prepared', (data.name, data.data_dir, str(data.image_size))
-    with contextlib.suppress(OSError), environment.python_process(module, *arguments):
-        _compile(settings)
+    with preparing.beside(settings.data) as begun:
+        if begun and not settings.teacher.workdir:  # A teacher that is given was trained on another set.
+            _compile(settings)
 
 
 def _compile(settings: Settings) -> None:

@@ -11,7 +11,11 @@ command.define_config()
 
 
 def main() -> None:
+    from jaxvision import preparing
+
     name, resolved, overridden = command.experiment_settings()
+    if not DRY_RUN.value:
+        preparing.begin(resolved.data)
     command.set_up(resolved.small)
 
     from jaxvision import experiment, summary

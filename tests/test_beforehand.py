@@ -1,14 +1,13 @@
 """What a long run compiles is compiled in a process of its own, and then found."""
 
 import contextlib
-import types
 
 import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from jaxvision import assembly, beforehand, settings
-from jaxvision.training import allocator, environment
+from jaxvision import assembly, beforehand, interpreters, settings
+from jaxvision.training import allocator
 
 CHANGES = {
     'data.name': 'generated',
@@ -58,12 +57,15 @@ def test_the_run_finds_what_trains_it(caplog, chosen, long):
 def test_it_is_done_once(chosen, long, monkeypatch):
     run, calls = assembly.assemble(chosen), []
 
-    @contextlib.contextmanager
-    def other(module):
-        calls.append(module)
-        yield types.SimpleNamespace(communicate=lambda text: None, returncode=len(calls) == 1)
+    class Other(contextlib.nullcontext):
+        def __init__(self, module):
+            super().__init__()
+            calls.append(module)
+            self.returncode = len(calls) == 1
 
-    monkeypatch.setattr(environment, 'python_process', other)
+        def communicate(self, text): ...
+
+    monkeypatch.setattr(interpreters, 'start', Other)
     beforehand.fill(chosen, run)  # It fails, and that is told by nobody.
     beforehand.fill(chosen, run)
     beforehand.fill(chosen, run)
@@ -78,7 +80,7 @@ def test_it_is_done_once(chosen, long, monkeypatch):
 
 @pytest.mark.parametrize('why', ['arenas', 'short', 'images', 'cache'])
 def test_a_run_that_would_not_gain_compiles_for_itself(chosen, long, monkeypatch, why):
-    monkeypatch.setattr(environment, 'python_process', lambda *args: pytest.fail('another process'))
+    monkeypatch.setattr(interpreters, 'start', lambda *args: pytest.fail('another process'))
     if why == 'arenas':
         monkeypatch.setattr(allocator, '_shared', False)
     elif why == 'short':

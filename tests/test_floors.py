@@ -9,7 +9,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FLOORS = (
-    ('errors', 'rng', 'boxes'),
+    ('errors', 'rng', 'boxes', 'interpreters'),
     ('losses', 'metrics', 'augment'),
     ('data', 'models', 'optim'),
     ('tasks',),
@@ -22,6 +22,7 @@ FLOORS = (
         'summary',
         'memory',
         'beforehand',
+        'preparing',
         'meanwhile',
         'experiment',
         'predictions',

@@ -2,16 +2,14 @@
 
 import contextlib
 import shutil
-import signal
-import subprocess
 
 import jax
 import pytest
 
-from jaxvision import assembly, beforehand, experiment, meanwhile, settings
+from jaxvision import assembly, beforehand, experiment, interpreters, meanwhile, settings
 from jaxvision.data import blank, prepared
 from jaxvision.errors import UserError
-from jaxvision.training import allocator, environment, programs
+from jaxvision.training import allocator, programs
 
 CHANGES = {'model.filters': (3,), 'model.dense': (), 'data.batch_size': 8, 'train.epochs': 0.02, 'devices': 2}
 
@@ -32,12 +30,14 @@ def others(monkeypatch):
     """The modules that other processes were started for; none is."""
     started = []
 
-    @contextlib.contextmanager
-    def other(module, *arguments):
-        started.append((module, *arguments))
-        yield None
+    class Other(contextlib.nullcontext):
+        def __init__(self, module, *arguments):
+            super().__init__()
+            started.append((module, *arguments))
 
-    monkeypatch.setattr(environment, 'python_process', other)
+        def terminate(self): ...
+
+    monkeypatch.setattr(interpreters, 'start', Other)
     return started
 
 
@@ -101,14 +101,12 @@ def test_of_a_distillation_the_teacher(others, tmp_path):
     assert not alone.programs.compiled(alone.plan.in_one_call(0))
 
 
-@pytest.mark.parametrize('why', ['there', 'generated', 'given', 'complete'])
+@pytest.mark.parametrize('why', ['there', 'generated', 'complete'])
 def test_it_is_left_alone(why, chosen, others, tmp_path):
     if why == 'there':
         assembly.load_data(chosen.data)
     elif why == 'generated':
         chosen = settings.override(chosen, {'data.name': 'generated'})
-    elif why == 'given':
-        chosen = settings.override(chosen, {'distill.weight': 0.5, 'teacher.workdir': str(tmp_path)})
     if why == 'complete':
         path = str(tmp_path / 'run')
         first = experiment.run(chosen, path)
@@ -128,6 +126,12 @@ def test_a_long_run_does_not_compile_in_this_process(chosen, others, monkeypatch
     assert len(others) == 1
 
 
+def test_nor_does_who_gives_a_teacher(chosen, others, monkeypatch, tmp_path):
+    monkeypatch.setattr(assembly.Run, 'begin', lambda *args: pytest.fail('compiled'))
+    meanwhile.prepare(settings.override(chosen, {'distill.weight': 0.5, 'teacher.workdir': str(tmp_path)}))
+    assert len(others) == 1
+
+
 def test_what_is_wrong_is_told_by_the_experiment(chosen, tmp_path, capfd):
     (tmp_path / 'data').write_text('no folder')
     meanwhile.prepare(chosen)
@@ -144,16 +148,3 @@ def test_what_the_shape_tells_is_told_at_once(chosen, tmp_path, others):
     changes = {'distill.weight': 0.5, 'teacher.data.batch_size': 5000}
     with pytest.raises(UserError, match='^the teacher cannot be trained: data.batch_size is 5000'):
         meanwhile.prepare(settings.override(chosen, changes))
-
-
-def test_an_error_ends_the_other_process(monkeypatch):
-    real, started = subprocess.Popen, []
-
-    def sleep(command, **options):
-        started.append(real(['sleep', '100'], **options))
-        return started[0]
-
-    monkeypatch.setattr(subprocess, 'Popen', sleep)
-    with pytest.raises(KeyboardInterrupt), environment.python_process('anything'):
-        raise KeyboardInterrupt
-    assert started[0].returncode == -signal.SIGTERM

@@ -1,5 +1,6 @@
 """The way from the command to the first step: launch/train.py in processes of its own, until a step is done."""
 
+import importlib
 import os
 import pathlib
 import runpy
@@ -57,7 +58,8 @@ def output_of(entry: Callable[[], None], flags: Sequence[str], environment: Mapp
     Raises:
       UserError: the script failed; it says how.
     """
-    program = f'import {entry.__module__} as module; module.{entry.__name__}()'
+    beside = f'import sys; sys.path.insert(0, {str(TRAIN.parent)!r})'  # As Python does where it runs a script.
+    program = f'{beside}; import {entry.__module__} as module; module.{entry.__name__}()'
     command = [sys.executable, '-c', program, str(TRAIN), *flags]
     done = subprocess.run(command, env=environment, cwd=TRAIN.parents[1], capture_output=True, text=True)
     if done.returncode:
@@ -67,22 +69,28 @@ def output_of(entry: Callable[[], None], flags: Sequence[str], environment: Mapp
 
 def until_first_step() -> None:
     """Runs the script that the command line names, with its arguments, and leaves when a training step is done."""
-    import jax
+    command: Any = importlib.import_module('command')
+    set_up = command.set_up
 
-    from jaxvision.training import clock
+    def set_up_to_leave(small: bool) -> None:
+        set_up(small)  # Here the script itself imports JAX, and no sooner.
+        import jax
 
-    def leave(self, steps: int, given) -> None:
-        del self, steps
-        jax.block_until_ready(given)
-        print(DONE, flush=True)
-        os._exit(0)
+        from jaxvision.training import clock
 
-    clock.Clock.after = leave
+        def leave(self, steps: int, given) -> None:
+            del self, steps
+            jax.block_until_ready(given)
+            print(DONE, flush=True)
+            os._exit(0)
+
+        clock.Clock.after = leave
+
+    command.set_up = set_up_to_leave
     run_script()
 
 
 def run_script() -> None:
-    """Runs the script of launch/ that the command line names, with its arguments, as Python does."""
+    """Runs the script of launch/ that the command line names, with its arguments."""
     sys.argv = sys.argv[1:]
-    sys.path.insert(0, str(TRAIN.parent))
     runpy.run_path(sys.argv[0], run_name='__main__')

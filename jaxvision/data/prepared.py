@@ -68,17 +68,11 @@ def _prepare(dataset: str, data_dir: str) -> pathlib.Path:
     """Prepares a dataset of our own; two processes may do so at once, the first to finish wins."""
     import tensorflow_datasets as tfds
 
-    from jaxvision.data import digit_scenes, digits
-
     root = _root(dataset, data_dir)
-    family, _, config = dataset.partition('/')
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root) as scratch:
-            if family == 'uci_digits':
-                builder = digits.UciDigits(data_dir=scratch, file_format='array_record')
-            else:
-                builder = digit_scenes.DigitScenes(config=config, data_dir=scratch, file_format='array_record')
+            builder = _builder(dataset, scratch)
             tfds.disable_progress_bar()
             with contextlib.redirect_stdout(io.StringIO()):
                 builder.download_and_prepare()
@@ -88,6 +82,18 @@ def _prepare(dataset: str, data_dir: str) -> pathlib.Path:
     except OSError as error:
         raise UserError(f'cannot write the dataset {dataset} under {root}: {error.strerror or error}') from error
     return target
+
+
+def _builder(dataset: str, folder: str):
+    """What writes a dataset of our own. Scenes draw by keys of JAX's; digits need not wait for it."""
+    family, _, config = dataset.partition('/')
+    if family == 'uci_digits':
+        from jaxvision.data import digits
+
+        return digits.UciDigits(data_dir=folder, file_format='array_record')
+    from jaxvision.data import digit_scenes
+
+    return digit_scenes.DigitScenes(config=config, data_dir=folder, file_format='array_record')
 
 
 def _not_prepared(name: str, data_dir: str) -> str:

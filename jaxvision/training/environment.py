@@ -1,6 +1,5 @@
 """What a run depends on besides its config: versions, devices, the code's commit, the data."""
 
-import contextlib
 import functools
 import hashlib
 import importlib.metadata
@@ -8,8 +7,6 @@ import os
 import pathlib
 import platform
 import subprocess
-import sys
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -56,30 +53,6 @@ def machine(devices) -> dict[str, Any]:
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-
-
-def python_path() -> str:
-    """PYTHONPATH of other processes, so that they import this very package, from where it is now."""
-    here = str(pathlib.Path(__file__).resolve().parents[2])
-    return os.pathsep.join(filter(None, (here, os.environ.get('PYTHONPATH'))))
-
-
-@contextlib.contextmanager
-def python_process(module: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Another Python, at work on a module of this package; it says nothing, and is waited for, or ended by an error."""
-    with subprocess.Popen(
-        [sys.executable, '-P', '-m', module, *arguments],
-        env={**os.environ, 'PYTHONPATH': python_path()},
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
-        try:
-            yield process
-        except BaseException:
-            process.terminate()
-            raise
 
 
 @functools.cache

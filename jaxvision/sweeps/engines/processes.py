@@ -10,11 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from jaxvision import assembly
+from jaxvision import assembly, interpreters
 from jaxvision.errors import UserError
 from jaxvision.sweeps import trials
 from jaxvision.sweeps.trials import Trial
-from jaxvision.training import environment
 
 WORKER = 3 * 2**28  # Bytes of a worker that has imported JAX and compiled a small step.
 LEVEL = '--xla_backend_optimization_level=2'
@@ -38,7 +37,7 @@ class _Worker:
                 text=True,
                 env={
                     **os.environ,
-                    'PYTHONPATH': environment.python_path(),
+                    'PYTHONPATH': interpreters.path(),
                     'XLA_FLAGS': xla_flags(os.environ.get('XLA_FLAGS', ''), small),
                 },
                 start_new_session=True,  # Ctrl-C is the parent's to handle.

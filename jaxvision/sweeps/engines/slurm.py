@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from jaxvision import interpreters
 from jaxvision.errors import UserError
 from jaxvision.sweeps import trials
 from jaxvision.sweeps.engines import CLUSTER, suited
 from jaxvision.sweeps.trials import Trial
-from jaxvision.training import environment, setup
+from jaxvision.training import setup
 
 PATIENCE = 10.0  # Seconds that cancelled jobs have to end.
 POLL = 2.0  # Seconds between two looks at the workdirs and the queue.
@@ -122,7 +123,7 @@ def _submit(some: Sequence[Trial], root: pathlib.Path, values: Mapping[str, Any]
     parts = [(part, trials.waiting(part)) for part in trials.parts(some, values['trials'])]
     parts = [(part, left) for part, left in parts if left]  # Asked before a job may have ended some.
     before = os.environ.get('PYTHONPATH')
-    os.environ['PYTHONPATH'] = environment.python_path()
+    os.environ['PYTHONPATH'] = interpreters.path()
     try:
         executor = submitit.AutoExecutor(folder=root / 'jobs', cluster=values['cluster'])
         executor.update_parameters(
