@@ -72,7 +72,7 @@ def _key(chosen: Settings, run: Run) -> str:
 def main() -> None:
     """Compiles for the settings that come in as JSON."""
     chosen = from_dict(json.load(sys.stdin))
-    setup.process(small=False)
+    setup.process(small=True)  # It trains nothing; with an arena a thread it takes 0.74 to 0.86 of the time.
     for run, teacher in memory.stages(chosen):
         memory.compiled(run, teacher)
 

@@ -1,13 +1,17 @@
 """What a long run compiles is compiled in a process of its own, and then found."""
 
 import contextlib
+import dataclasses
+import io
+import json
+import sys
 
 import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from jaxvision import assembly, beforehand, interpreters, settings
-from jaxvision.training import allocator
+from jaxvision import assembly, beforehand, interpreters, memory, settings
+from jaxvision.training import allocator, setup
 
 CHANGES = {
     'data.name': 'generated',
@@ -76,6 +80,15 @@ def test_it_is_done_once(chosen, long, monkeypatch):
     other = settings.override(chosen, {'model.filters': (5,)})
     beforehand.fill(other, assembly.assemble(other))
     assert len(calls) == 3
+
+
+def test_it_trains_nothing_and_so_shares_no_arena(chosen, long, monkeypatch):
+    done = []
+    monkeypatch.setattr(setup, 'process', lambda **how: done.append(how))
+    monkeypatch.setattr(memory, 'compiled', lambda *args: done.append('compiled'))
+    monkeypatch.setattr(sys, 'stdin', io.StringIO(json.dumps(dataclasses.asdict(chosen))))
+    beforehand.main()
+    assert done == [{'small': True}, 'compiled']
 
 
 @pytest.mark.parametrize('why', ['arenas', 'short', 'images', 'cache'])
