@@ -30,8 +30,7 @@ def run(settings: Settings, path: str, *, overridden: Collection[str] = (), stre
     """
     workdir = Workdir(path)
     workdir.check(dataclasses.asdict(settings))
-    if not workdir.complete:
-        meanwhile.prepare(settings)
+    meanwhile.prepare(settings, done=workdir.complete)
     assembly.load_data(settings.data)  # What is wrong with it is told before anything is written.
     assembly.check_read(settings, overridden)
     with workdir.alone():

@@ -8,16 +8,20 @@ from jaxvision.data import blank
 from jaxvision.settings import Settings
 
 
-def prepare(settings: Settings) -> None:
+def prepare(settings: Settings, *, done: bool = False) -> None:
     """Prepares the set of our own that an experiment wants, where it is not there yet, and compiles beside it.
 
     A set that cannot be prepared is left to the experiment, which tells why.
+
+    Args:
+      settings: of the experiment.
+      done: whether it has its result already, so that nothing is to be compiled.
 
     Raises:
       UserError: the set's shape tells already that the settings are wrong.
     """
     with preparing.beside(settings.data) as begun:
-        if begun and not settings.teacher.workdir:  # A teacher that is given was trained on another set.
+        if begun and not done and not settings.teacher.workdir:  # A given teacher is not trained, and comes first.
             _compile(settings)
 
 

@@ -101,21 +101,24 @@ def test_of_a_distillation_the_teacher(others, tmp_path):
     assert not alone.programs.compiled(alone.plan.in_one_call(0))
 
 
-@pytest.mark.parametrize('why', ['there', 'generated', 'complete'])
-def test_it_is_left_alone(why, chosen, others, tmp_path):
+@pytest.mark.parametrize('why', ['there', 'generated'])
+def test_it_is_left_alone(why, chosen, others):
     if why == 'there':
         assembly.load_data(chosen.data)
     elif why == 'generated':
         chosen = settings.override(chosen, {'data.name': 'generated'})
-    if why == 'complete':
-        path = str(tmp_path / 'run')
-        first = experiment.run(chosen, path)
-        shutil.rmtree(tmp_path / 'data')
-        others.clear()
-        assert experiment.run(chosen, path) == first
-    else:
-        meanwhile.prepare(chosen)
+    meanwhile.prepare(chosen)
     assert not others
+
+
+def test_for_a_result_that_is_there_nothing_is_compiled(chosen, others, monkeypatch, tmp_path):
+    path = str(tmp_path / 'run')
+    first = experiment.run(chosen, path)
+    shutil.rmtree(tmp_path / 'data')
+    others.clear()
+    monkeypatch.setattr(assembly.Run, 'begin', lambda *args: pytest.fail('compiled'))
+    assert experiment.run(chosen, path) == first
+    assert len(others) == 1
 
 
 def test_a_long_run_does_not_compile_in_this_process(chosen, others, monkeypatch):
@@ -126,7 +129,7 @@ def test_a_long_run_does_not_compile_in_this_process(chosen, others, monkeypatch
     assert len(others) == 1
 
 
-def test_nor_does_who_gives_a_teacher(chosen, others, monkeypatch, tmp_path):
+def test_nor_under_a_given_teacher(chosen, others, monkeypatch, tmp_path):
     monkeypatch.setattr(assembly.Run, 'begin', lambda *args: pytest.fail('compiled'))
     meanwhile.prepare(settings.override(chosen, {'distill.weight': 0.5, 'teacher.workdir': str(tmp_path)}))
     assert len(others) == 1
