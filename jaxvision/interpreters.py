@@ -3,8 +3,10 @@
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 
@@ -36,6 +38,17 @@ def waited_for(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]
     with process:
         try:
             yield process
+            process.wait()  # Its standard input is closed only then.
         except BaseException:
             process.terminate()
             raise
+
+
+def end_with_the_first() -> None:
+    """Has this process, started so, end as if terminated when the one that started it has ended, however it did."""
+
+    def watch() -> None:
+        os.read(0, 1)  # Nothing comes but the end.
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -3,7 +3,6 @@
 Most of the first second passes in this one with importing JAX.
 """
 
-import atexit
 import contextlib
 import subprocess
 from collections.abc import Iterator
@@ -16,14 +15,10 @@ _begun: dict[tuple[str, ...], subprocess.Popen[str]] = {}
 
 
 def begin(data: Data) -> None:
-    """Begins it, where there is something to prepare. Whoever loads the set goes `beside` it before.
-
-    It ends with this process at the latest.
-    """
+    """Begins it, where there is something to prepare. Whoever loads the set goes `beside` it before."""
     if _key(data) not in _begun and prepared.unprepared(data.name, data.data_dir):
         with contextlib.suppress(OSError):
-            process = _begun[_key(data)] = interpreters.start('jaxvision.data.prepared', *_key(data))
-            atexit.register(process.terminate)
+            _begun[_key(data)] = interpreters.start('jaxvision.data.prepared', *_key(data))
 
 
 @contextlib.contextmanager

@@ -69,6 +69,8 @@ def test_it_is_done_once(chosen, long, monkeypatch):
 
         def communicate(self, text): ...
 
+        def wait(self): ...
+
     monkeypatch.setattr(interpreters, 'start', Other)
     beforehand.fill(chosen, run)  # It fails, and that is told by nobody.
     beforehand.fill(chosen, run)

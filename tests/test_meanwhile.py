@@ -35,6 +35,8 @@ def others(monkeypatch):
             super().__init__()
             started.append((module, *arguments))
 
+        def wait(self): ...
+
         def terminate(self): ...
 
     monkeypatch.setattr(interpreters, 'start', Other)

@@ -5,6 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -48,26 +49,21 @@ def test_a_process_that_cannot_be_started_leaves_it_to_whoever_loads(data, monke
         assert not begun
 
 
-@pytest.mark.parametrize(
-    'within',
-    [
-        'preparing.begin(data)',
-        'with preparing.beside(data): raise KeyboardInterrupt',
-        'preparing.begin(data); raise SystemExit(1)',
-    ],
-)
-def test_it_ends_with_this_process_and_needs_no_jax(within, tmp_path):
+@pytest.mark.parametrize('end', ['sys.exit(1)', 'os._exit(1)', 'os.kill(os.getpid(), signal.SIGKILL)'])
+def test_it_ends_with_the_process_that_began_it(end, tmp_path):
     code = f"""
-import subprocess, sys
-from jaxvision import interpreters, preparing, settings
-interpreters.start = lambda *words: subprocess.Popen(['sleep', '300'])
-data = settings.Data(data_dir={str(tmp_path)!r})
-print('jax' in sys.modules, flush=True)
-{within}
+import os, pathlib, signal, sys, time
+from jaxvision import preparing, settings
+preparing.begin(settings.Data(name='digit_scenes/localization', data_dir={str(tmp_path)!r}))
+while not [*pathlib.Path({str(tmp_path)!r}).glob('tmp*/digit_scenes')]: time.sleep(0.01)
+{end}
 """
-    # It returns when both have ended, as both hold the output.
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, timeout=100)
-    assert done.stdout == 'False\n'
+    subprocess.run([sys.executable, '-c', code], capture_output=True, cwd=ROOT, timeout=100)
+    for _ in range(600):  # It clears away what it has begun; or, if it went on, puts it in its place.
+        if not [*tmp_path.glob('tmp*')]:
+            break
+        time.sleep(0.1)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_the_command_begins_it(tmp_path):

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxvision import interpreters
 from jaxvision.data import blank, cache
 from jaxvision.data.objects import NOWHERE, Annotated, pad, usable_area
 from jaxvision.data.problems import Problems, usable_box
@@ -279,4 +280,5 @@ def _annotated(file: str, size, objects: dict[str, Any], num_classes: int, probl
 
 if __name__ == '__main__':
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # So that nothing half done is left.
+    interpreters.end_with_the_first()
     load(sys.argv[1], sys.argv[2], int(sys.argv[3]))
