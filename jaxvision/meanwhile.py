@@ -21,7 +21,7 @@ def prepare(settings: Settings, *, done: bool = False) -> None:
       UserError: the set's shape tells already that the settings are wrong.
     """
     with preparing.beside(settings.data) as begun:
-        if begun and not done and not settings.teacher.workdir:  # A given teacher is not trained, and comes first.
+        if begun and not done and not settings.teacher.workdir:  # A given teacher is not trained.
             _compile(settings)
 
 

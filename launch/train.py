@@ -11,10 +11,10 @@ command.define_config()
 
 
 def main() -> None:
-    from jaxvision import preparing
-
     name, resolved, overridden = command.experiment_settings()
     if not DRY_RUN.value:
+        from jaxvision import preparing
+
         preparing.begin(resolved.data)
     command.set_up(resolved.small)
 

@@ -138,3 +138,14 @@ def test_help_is_quick_and_loads_no_jax():
     printed = run(code)
     assert '--config' in printed
     assert not {'jax', 'flax', 'numpy', 'tensorflow'} & set(printed.split('loaded ')[-1].split())
+
+
+def test_a_set_is_being_prepared_before_jax_is_loaded(tmp_path):
+    code = (
+        'import sys, runpy; sys.path.insert(0, "launch")\n'
+        'from jaxvision import preparing\n'
+        'preparing.begin = lambda data: print("begun", data.name, "jax" in sys.modules) or sys.exit()\n'
+        f'sys.argv = ["launch/train.py", "--config=configs/classify.py", "--workdir={tmp_path}"]\n'
+        'runpy.run_path("launch/train.py", run_name="__main__")'
+    )
+    assert run(code) == 'begun uci_digits False\n'

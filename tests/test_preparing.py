@@ -66,19 +66,6 @@ while not [*pathlib.Path({str(tmp_path)!r}).glob('tmp*/digit_scenes')]: time.sle
     assert not [*tmp_path.iterdir()]
 
 
-def test_the_command_begins_it(tmp_path):
-    code = f"""
-import runpy, sys
-sys.path.insert(0, 'launch')
-from jaxvision import preparing
-preparing.begin = lambda data: print('begun', data.name, 'jax' in sys.modules) or sys.exit()
-sys.argv = ['launch/train.py', '--config=configs/classify.py', '--workdir={tmp_path}', *sys.argv[1:]]
-runpy.run_path(sys.argv[0], run_name='__main__')
-"""
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout == 'begun uci_digits False\n'
-
-
 def test_an_error_ends_the_other_process():
     other = subprocess.Popen(['sleep', '100'], text=True)
     with contextlib.suppress(KeyboardInterrupt), interpreters.waited_for(other):
